@@ -1,0 +1,267 @@
+//! The engine that keeps everything in a folder: the default.
+//! Shape: one writer thread with group commit; readers work on snapshots, in a bounded pool.
+//! Bound: retention per topic; `cache_bytes`, `commit_max_events`, `commit_max_bytes`, `readers`.
+//! Failure: `Ok` means that the event is synced to the disk. A failed commit stops publishing and
+//! leaves reading and delivery alone.
+//! Source: protocol section 8; architecture, "Engines".
+
+mod group;
+mod reader;
+mod record;
+mod store;
+mod topics;
+mod writer;
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tidewire_protocol::{Epoch, Pattern, Topic};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::feed::{FeedReceiver, FeedSender, feed};
+use super::{
+    APPEND_TIMEOUT, Append, AppendError, Appended, Engine, Page, RETRY_AFTER, Read, ReadError,
+    Retained, Seek, Sought,
+};
+use crate::clock::Clock;
+use crate::idempotency::DEFAULT_WINDOW;
+use crate::lock::lock;
+use crate::retention::RetentionTable;
+use reader::Reader;
+pub use store::OpenError;
+use store::{Store, StoreError};
+use writer::{Request, Writer};
+
+/// The bounds of the disk engine.
+#[derive(Clone, Debug)]
+pub struct DiskConfig {
+    /// Bytes of the store's block cache.
+    pub cache_bytes: u64,
+    /// Events of one group commit; what is over waits for the next.
+    pub commit_max_events: usize,
+    /// Bytes of payload of one group commit; what is over waits for the next.
+    pub commit_max_bytes: usize,
+    /// Reads at once; one more waits.
+    pub readers: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Default for DiskConfig {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 64 << 20,
+            commit_max_events: 1_000,
+            commit_max_bytes: 4 << 20,
+            readers: 8,
+            idempotency_window: DEFAULT_WINDOW,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// See the module.
+pub struct DiskEngine {
+    store: Store,
+    shared: Arc<Shared>,
+    feed: FeedSender,
+    receiver: Mutex<Option<FeedReceiver>>,
+    /// Bounded by the feed: an append reserves its room before it asks.
+    requests: Sender<Request>,
+    /// Std mutex: held once, to join the thread.
+    writer: Mutex<Option<std::thread::JoinHandle<()>>>,
+    readers: Arc<Semaphore>,
+}
+
+/// What the writer tells the others.
+#[derive(Debug, Default)]
+struct Shared {
+    head: AtomicU64,
+    failure: OnceLock<String>,
+}
+
+impl Shared {
+    fn set_head(&self, head: u64) {
+        self.head.store(head, Ordering::Release);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failure.get().is_some()
+    }
+
+    fn fail(&self, reason: String) {
+        // Only the first failure is kept: it is the cause of the others.
+        let _ = self.failure.set(reason);
+    }
+}
+
+impl DiskEngine {
+    /// Opens the log in this folder, or begins one.
+    ///
+    /// # Errors
+    /// See [`OpenError`]; the folder is as it was.
+    pub fn open(
+        folder: &Path,
+        config: DiskConfig,
+        retention: RetentionTable,
+    ) -> Result<Self, OpenError> {
+        let store = Store::open(folder, &config)?;
+        let (sender, receiver) = feed();
+        let shared = Arc::new(Shared::default());
+        let readers = Arc::new(Semaphore::new(config.readers));
+        let writer = Writer::new(
+            store.clone(),
+            config,
+            retention,
+            sender.clone(),
+            Arc::clone(&shared),
+        );
+        let writer = writer.map_err(|error| store::explain(folder, error))?;
+        let (requests, received) = std::sync::mpsc::channel();
+        let thread = std::thread::Builder::new()
+            .name("tidewire-disk".into())
+            .spawn(move || writer.run(&received))
+            .map_err(|error| store::explain(folder, fjall::Error::Io(error).into()))?;
+        Ok(Self {
+            store,
+            shared,
+            feed: sender,
+            receiver: Mutex::new(Some(receiver)),
+            requests,
+            writer: Mutex::new(Some(thread)),
+            readers,
+        })
+    }
+
+    /// Runs a read on a thread that may block.
+    async fn on_a_reader<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, ReadError> {
+        let permit = Arc::clone(&self.readers).acquire_owned().await;
+        let permit = permit.map_err(|_| read_error("the engine has stopped"))?;
+        let store = self.store.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            read(&Reader::new(&store)?)
+        });
+        match task.await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(read_error(error)),
+            Err(panic) => Err(read_error(panic)),
+        }
+    }
+
+    async fn ask<T>(
+        &self,
+        request: Request,
+        reply: oneshot::Receiver<T>,
+    ) -> Result<T, AppendError> {
+        if self.requests.send(request).is_err() {
+            return Err(AppendError::Unavailable {
+                retry_after: RETRY_AFTER,
+                reason: "the engine has stopped".into(),
+            });
+        }
+        let unknown = |reason: &str| AppendError::Unknown {
+            waited: APPEND_TIMEOUT,
+            reason: reason.into(),
+        };
+        match tokio::time::timeout(APPEND_TIMEOUT, reply).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_dropped)) => Err(unknown("the writer has stopped")),
+            Err(_elapsed) => Err(unknown("the disk is slow")),
+        }
+    }
+}
+
+impl Engine for DiskEngine {
+    fn epoch(&self) -> Epoch {
+        self.store.epoch
+    }
+
+    fn head(&self) -> u64 {
+        self.shared.head.load(Ordering::Acquire)
+    }
+
+    fn health(&self) -> Result<(), ReadError> {
+        match self.shared.failure.get() {
+            Some(reason) => Err(read_error(reason)),
+            None => Ok(()),
+        }
+    }
+
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
+        Box::pin(async move {
+            let count = batch.len();
+            let reservation = self.feed.reserve(count).await;
+            let (reply, answers) = oneshot::channel();
+            let request = Request::Append {
+                batch,
+                reservation,
+                reply,
+            };
+            match self.ask(request, answers).await {
+                Ok(answers) => answers,
+                Err(error) => vec![Err(error); count],
+            }
+        })
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(self.on_a_reader(move |reader| reader.read(&read)))
+    }
+
+    fn seek(&self, patterns: Vec<Pattern>, seek: Seek) -> BoxFuture<'_, Result<Sought, ReadError>> {
+        Box::pin(self.on_a_reader(move |reader| reader.seek(&patterns, seek)))
+    }
+
+    fn topic(&self, topic: Topic) -> BoxFuture<'_, Result<Retained, ReadError>> {
+        Box::pin(self.on_a_reader(move |reader| reader.topic(&topic)))
+    }
+
+    fn forget(&self, topic: Topic) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            let (reply, answer) = oneshot::channel();
+            self.ask(Request::Forget { topic, reply }, answer).await?
+        })
+    }
+
+    fn feed(&self) -> Option<FeedReceiver> {
+        lock(&self.receiver).take()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            // A writer that has already gone has nothing left to sync.
+            let _ = self.requests.send(Request::Stop);
+            let thread = lock(&self.writer).take();
+            if let Some(thread) = thread {
+                let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+                if !matches!(joined, Ok(Ok(()))) {
+                    tracing::error!("the disk writer panicked");
+                }
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for DiskEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskEngine")
+            .field("shared", &self.shared)
+            .finish_non_exhaustive()
+    }
+}
+
+fn read_error(reason: impl std::fmt::Display) -> ReadError {
+    ReadError {
+        reason: reason.to_string(),
+    }
+}

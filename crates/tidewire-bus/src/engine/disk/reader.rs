@@ -1,0 +1,361 @@
+//! Reads pages out of one snapshot of the store.
+//! Shape: a few topics are read by their index and merged; many are read by going through the log.
+//! Bound: the page's own, [`FEW_TOPICS`] merged at once, [`SCAN_MAX`] events looked at for one page.
+//! Failure: everything of a page is of one snapshot, so no event falls between it and its losses.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+use std::ops::Bound;
+
+use fjall::{Readable, Snapshot};
+use tidewire_protocol::{Cursor, Event, Pattern, Topic};
+
+use super::record::{Damaged, Entry, Meta, StoredEvent, TopicRecord, parse_place};
+use super::store::{Store, StoreError};
+use crate::encoded::Encoded;
+use crate::engine::{Page, Read, Retained, Seek, Sought};
+
+/// The store at one moment.
+pub(super) struct Reader<'a> {
+    store: &'a Store,
+    snapshot: Snapshot,
+    meta: Meta,
+}
+
+/// Topics with events to read.
+enum Matched {
+    Few(Vec<TopicRecord>),
+    /// More than are worth a merge.
+    Many,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(store: &'a Store) -> Result<Self, StoreError> {
+        let snapshot = store.db.snapshot();
+        let meta = store.meta(&snapshot)?;
+        Ok(Self {
+            store,
+            snapshot,
+            meta,
+        })
+    }
+
+    pub(super) fn read(&self, read: &Read) -> Result<Page, StoreError> {
+        let (matched, lost) = self.matched(&read.patterns, read.after, read.told)?;
+        let mut page = Page {
+            examined: if read.descending {
+                read.after
+            } else {
+                self.meta.head.min(read.before - 1)
+            },
+            lost,
+            evictions: self.meta.evictions,
+            at_end: true,
+            ..Page::default()
+        };
+        let mut bytes = 0;
+        let mut last = read.after;
+        let mut push = |page: &mut Page, place, stored: StoredEvent| {
+            if page.events.len() >= read.max_events || bytes >= read.max_bytes {
+                return false;
+            }
+            let id = Cursor::new(self.store.epoch, place);
+            let event = Event::new(id, stored.topic, stored.time_ms, &stored.body);
+            bytes += event.json().len();
+            page.events.push(Encoded::new(event));
+            true
+        };
+        match matched {
+            Matched::Few(topics) => {
+                for place in self.merged(&topics, read.after, read.before, read.descending) {
+                    let place = place?;
+                    if !push(&mut page, place, self.stored(place)?) {
+                        page.at_end = false;
+                        break;
+                    }
+                    last = place;
+                }
+            }
+            Matched::Many => {
+                let scanned = self.scanned(read.after, read.before, read.descending);
+                for (looked_at, found) in scanned.enumerate() {
+                    let (place, value) = found?;
+                    let is_full = looked_at >= SCAN_MAX
+                        || matches_any(&read.patterns, &value)?
+                            && !push(&mut page, place, StoredEvent::parse(&value)?);
+                    if is_full {
+                        page.at_end = false;
+                        break;
+                    }
+                    last = place;
+                }
+            }
+        }
+        if !page.at_end {
+            page.examined = last;
+        }
+        Ok(page)
+    }
+
+    pub(super) fn seek(&self, patterns: &[Pattern], seek: Seek) -> Result<Sought, StoreError> {
+        let (matched, _) = self.matched(patterns, 0, u64::MAX)?;
+        let (descending, mut wanted) = match seek {
+            Seek::Oldest => (false, 1),
+            Seek::Newest(count) => (true, count),
+        };
+        let mut found = None;
+        match matched {
+            Matched::Few(topics) => {
+                let places = self.merged(&topics, 0, u64::MAX, descending);
+                for place in places.take(wanted) {
+                    found = Some(place?);
+                }
+            }
+            Matched::Many => {
+                for event in self.scanned(0, u64::MAX, descending) {
+                    if wanted == 0 {
+                        break;
+                    }
+                    let (place, value) = event?;
+                    if matches_any(patterns, &value)? {
+                        found = Some(place);
+                        wanted -= 1;
+                    }
+                }
+            }
+        }
+        Ok(Sought {
+            after: found.map_or(self.meta.head, |place| place - 1),
+            evictions: self.meta.evictions,
+        })
+    }
+
+    pub(super) fn topic(&self, topic: &Topic) -> Result<Retained, StoreError> {
+        let record = self.record(topic)?.unwrap_or_default();
+        Ok(Retained {
+            events: record.events,
+            bytes: record.bytes,
+            range: (record.events > 0).then_some((record.oldest, record.newest)),
+        })
+    }
+
+    fn record(&self, topic: &Topic) -> Result<Option<TopicRecord>, StoreError> {
+        let value = self.snapshot.get(&self.store.topics, topic.as_str())?;
+        Ok(value.map(|value| TopicRecord::parse(&value)).transpose()?)
+    }
+
+    /// The topics that match and have events after this place, and the patterns that lost some.
+    fn matched(
+        &self,
+        patterns: &[Pattern],
+        after: u64,
+        told: u64,
+    ) -> Result<(Matched, Vec<Pattern>), StoreError> {
+        let may_have_lost = self.meta.evicted_to > after && self.meta.evictions > told;
+        let mut few = Some(Vec::new());
+        let mut lost = Vec::new();
+        for pattern in patterns {
+            let mut has_lost = false;
+            let mut consider = |record: TopicRecord, few: &mut Option<Vec<TopicRecord>>| {
+                has_lost |= record.evicted_to > after && record.eviction > told;
+                let is_wanted = record.events > 0 && record.newest > after;
+                if let Some(topics) = few
+                    && is_wanted
+                    && !topics.iter().any(|known| known.number == record.number)
+                {
+                    topics.push(record);
+                }
+                if few.as_ref().is_some_and(|topics| topics.len() > FEW_TOPICS) {
+                    *few = None;
+                }
+                has_lost
+            };
+            if let Some(topic) = pattern.as_topic() {
+                if let Some(record) = self.record(topic)? {
+                    consider(record, &mut few);
+                }
+            } else {
+                let prefix = literal_prefix(pattern);
+                let rows = self.snapshot.prefix(&self.store.topics, prefix);
+                for (row, guard) in rows.enumerate() {
+                    if row >= TOPICS_MAX {
+                        few = None;
+                    }
+                    let (topic, value) = guard.into_inner()?;
+                    let topic = std::str::from_utf8(&topic).map_err(|_| Damaged("topics"))?;
+                    let topic = Topic::parse(topic).map_err(|_| Damaged("topics"))?;
+                    let told_enough =
+                        pattern.matches(&topic) && consider(TopicRecord::parse(&value)?, &mut few);
+                    if few.is_none() && (told_enough || !may_have_lost) {
+                        break;
+                    }
+                }
+            }
+            if has_lost {
+                lost.push(pattern.clone());
+            }
+        }
+        Ok((few.map_or(Matched::Many, Matched::Few), lost))
+    }
+
+    fn stored(&self, place: u64) -> Result<StoredEvent, StoreError> {
+        let value = self.snapshot.get(&self.store.events, place.to_be_bytes())?;
+        Ok(StoredEvent::parse(&value.ok_or(Damaged("events"))?)?)
+    }
+
+    /// The places of these topics' events between the bounds, in one order.
+    fn merged(&self, topics: &[TopicRecord], after: u64, before: u64, descending: bool) -> Merge {
+        let streams = topics.iter().map(|topic| {
+            let after = after.max(topic.evicted_to);
+            let from = Entry::key(topic.number, after);
+            let to = Entry::key(topic.number, before.max(after + 1));
+            let range = self.snapshot.range(
+                &self.store.index,
+                (Bound::Excluded(from), Bound::Excluded(to)),
+            );
+            let place = |guard: fjall::Guard| -> Result<u64, StoreError> {
+                let key = guard.key()?;
+                Ok(parse_place(key.get(8..).unwrap_or_default())?)
+            };
+            if descending {
+                Box::new(range.rev().map(place)) as Places
+            } else {
+                Box::new(range.map(place)) as Places
+            }
+        });
+        Merge::new(streams, descending)
+    }
+
+    /// Every event between the bounds.
+    fn scanned(
+        &self,
+        after: u64,
+        before: u64,
+        descending: bool,
+    ) -> impl Iterator<Item = Result<(u64, fjall::UserValue), StoreError>> {
+        let bounds = (
+            Bound::Excluded(after.to_be_bytes()),
+            Bound::Excluded(before.max(after + 1).to_be_bytes()),
+        );
+        let range = self.snapshot.range(&self.store.events, bounds);
+        let range: Box<dyn Iterator<Item = fjall::Guard>> = if descending {
+            Box::new(range.rev())
+        } else {
+            Box::new(range)
+        };
+        range.map(|guard| {
+            let (key, value) = guard.into_inner()?;
+            Ok((parse_place(&key)?, value))
+        })
+    }
+}
+
+fn matches_any(patterns: &[Pattern], stored: &[u8]) -> Result<bool, StoreError> {
+    let topic = StoredEvent::topic(stored)?;
+    let topic = Topic::parse(topic).map_err(|_| Damaged("events"))?;
+    Ok(patterns.iter().any(|pattern| pattern.matches(&topic)))
+}
+
+/// The levels before the first wildcard: every topic that matches begins with them.
+fn literal_prefix(pattern: &Pattern) -> String {
+    let literal = pattern
+        .levels()
+        .take_while(|level| !matches!(*level, "*" | ">"));
+    literal.flat_map(|level| [level, "."]).collect()
+}
+
+type Places = Box<dyn Iterator<Item = Result<u64, StoreError>>>;
+
+/// Merges streams of places, each in order, into one in order.
+struct Merge {
+    /// The next place of each stream, the first one on top. `Reverse` or its mirror by `flip`.
+    heap: BinaryHeap<(Reverse<u64>, usize)>,
+    streams: Vec<Places>,
+    /// All ones to turn the order round, else zero.
+    flip: u64,
+    failed: Option<StoreError>,
+}
+
+impl Merge {
+    fn new(streams: impl Iterator<Item = Places>, descending: bool) -> Self {
+        let mut merge = Self {
+            heap: BinaryHeap::new(),
+            streams: streams.collect(),
+            flip: if descending { u64::MAX } else { 0 },
+            failed: None,
+        };
+        for stream in 0..merge.streams.len() {
+            match merge.streams[stream].next() {
+                Some(Ok(place)) => merge.heap.push((Reverse(place ^ merge.flip), stream)),
+                Some(Err(error)) => merge.failed = Some(error),
+                None => {}
+            }
+        }
+        merge
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<u64, StoreError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if let Some(error) = self.failed.take() {
+            self.heap.clear();
+            return Some(Err(error));
+        }
+        let mut top = self.heap.peek_mut()?;
+        let (Reverse(place), stream) = *top;
+        match self.streams[stream].next() {
+            Some(Ok(next)) => *top = (Reverse(next ^ self.flip), stream),
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                PeekMut::pop(top);
+            }
+            None => {
+                PeekMut::pop(top);
+            }
+        }
+        Some(Ok(place ^ self.flip))
+    }
+}
+
+/// Topics whose indexes are merged for one page.
+const FEW_TOPICS: usize = 256;
+/// Rows of `topics` that a pattern may go through before the log is read instead.
+const TOPICS_MAX: usize = 4_096;
+/// Events that are looked at for one page when the log is read.
+const SCAN_MAX: usize = 16_384;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn merged(streams: &[&[u64]], descending: bool) -> Vec<u64> {
+        let streams: Vec<Vec<u64>> = streams.iter().map(|stream| stream.to_vec()).collect();
+        let streams = streams.into_iter().map(move |mut places| {
+            if descending {
+                places.reverse();
+            }
+            Box::new(places.into_iter().map(Ok)) as Places
+        });
+        Merge::new(streams, descending)
+            .map(Result::unwrap)
+            .collect()
+    }
+
+    #[test]
+    fn a_merge_gives_one_order_of_several_topics_in_both_directions() {
+        let streams: [&[u64]; 4] = [&[1, 5, 9], &[], &[2, 3, 10], &[4]];
+        assert_eq!(merged(&streams, false), [1, 2, 3, 4, 5, 9, 10]);
+        assert_eq!(merged(&streams, true), [10, 9, 5, 4, 3, 2, 1]);
+    }
+
+    #[test]
+    fn a_pattern_is_looked_up_by_the_levels_before_its_first_wildcard() {
+        let prefix = |text| literal_prefix(&Pattern::parse(text).unwrap());
+        assert_eq!(prefix("orders.eu.*"), "orders.eu.");
+        assert_eq!(prefix("orders.*.x"), "orders.");
+        assert_eq!(prefix(">"), "");
+    }
+}

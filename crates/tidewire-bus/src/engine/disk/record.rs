@@ -1,0 +1,282 @@
+//! What stands in the store: keys and values as bytes.
+//!
+//! | keyspace | key | value |
+//! |---|---|---|
+//! | `events` | place | topic, time, members after `time` |
+//! | `index`  | topic number, place | size, time |
+//! | `topics` | topic | [`TopicRecord`] |
+//! | `expiry` | deadline, topic | – |
+//! | `keys`   | digest of publisher, topic and key | [`FirstPublish`] |
+//! | `meta`   | a name | [`Meta`], format, epoch, retention |
+//!
+//! Shape: whole numbers are eight bytes, big-endian, so that keys sort in log order.
+//! Failure: a record of another length is damage, never a guess.
+
+use bytes::Bytes;
+use tidewire_protocol::{EventBody, Topic};
+
+use crate::idempotency::{Digest16, FirstPublish};
+
+/// The layout of this file. A store of a higher number is refused.
+pub(super) const FORMAT: u64 = 1;
+
+/// A record that cannot be what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("damaged record in {0}")]
+pub(super) struct Damaged(pub(super) &'static str);
+
+/// What the log as a whole has come to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Meta {
+    /// The newest place.
+    pub(super) head: u64,
+    /// Counts evictions.
+    pub(super) evictions: u64,
+    /// The newest place of all that was evicted.
+    pub(super) evicted_to: u64,
+    /// The number that the next new topic gets.
+    pub(super) next_topic: u64,
+}
+
+impl Meta {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        join(&[self.head, self.evictions, self.evicted_to, self.next_topic])
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let [head, evictions, evicted_to, next_topic] = split(bytes, "meta")?;
+        Ok(Self {
+            head,
+            evictions,
+            evicted_to,
+            next_topic,
+        })
+    }
+}
+
+/// What is known of one topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TopicRecord {
+    /// Its number in `index`.
+    pub(super) number: u64,
+    /// Retained events.
+    pub(super) events: u64,
+    /// Their bytes.
+    pub(super) bytes: u64,
+    /// Place of the oldest retained event; it counts only while there are events.
+    pub(super) oldest: u64,
+    /// Its time.
+    pub(super) oldest_ms: u64,
+    /// Place of the newest event ever.
+    pub(super) newest: u64,
+    /// Everything up to this place is gone.
+    pub(super) evicted_to: u64,
+    /// The number of the newest eviction.
+    pub(super) eviction: u64,
+    /// Its entry in `expiry`; 0 for none. Never later than the oldest event's deadline.
+    pub(super) deadline_ms: u64,
+}
+
+impl TopicRecord {
+    pub(super) fn to_bytes(self) -> Vec<u8> {
+        join(&[
+            self.number,
+            self.events,
+            self.bytes,
+            self.oldest,
+            self.oldest_ms,
+            self.newest,
+            self.evicted_to,
+            self.eviction,
+            self.deadline_ms,
+        ])
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let [
+            number,
+            events,
+            kept_bytes,
+            oldest,
+            oldest_ms,
+            newest,
+            evicted_to,
+            eviction,
+            deadline_ms,
+        ] = split(bytes, "topics")?;
+        Ok(Self {
+            number,
+            events,
+            bytes: kept_bytes,
+            oldest,
+            oldest_ms,
+            newest,
+            evicted_to,
+            eviction,
+            deadline_ms,
+        })
+    }
+}
+
+/// One event of a topic, without its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) place: u64,
+    pub(super) bytes: u64,
+    pub(super) time_ms: u64,
+}
+
+impl Entry {
+    pub(super) fn key(number: u64, place: u64) -> [u8; 16] {
+        let mut key = [0; 16];
+        key[..8].copy_from_slice(&number.to_be_bytes());
+        key[8..].copy_from_slice(&place.to_be_bytes());
+        key
+    }
+
+    pub(super) fn to_value(self) -> Vec<u8> {
+        join(&[self.bytes, self.time_ms])
+    }
+
+    pub(super) fn parse(key: &[u8], value: &[u8]) -> Result<Self, Damaged> {
+        let [_number, place] = split(key, "index")?;
+        let [bytes, time_ms] = split(value, "index")?;
+        Ok(Self {
+            place,
+            bytes,
+            time_ms,
+        })
+    }
+}
+
+/// An event as it stands under its place.
+pub(super) struct StoredEvent {
+    pub(super) topic: Topic,
+    pub(super) time_ms: u64,
+    pub(super) body: EventBody,
+}
+
+impl StoredEvent {
+    pub(super) fn to_bytes(topic: &Topic, time_ms: u64, body: &EventBody) -> Vec<u8> {
+        let topic = topic.as_str().as_bytes();
+        let body = body.as_bytes();
+        let mut bytes = Vec::with_capacity(1 + topic.len() + 8 + body.len());
+        bytes.push(u8::try_from(topic.len()).expect("a topic has at most 200 bytes"));
+        bytes.extend_from_slice(topic);
+        bytes.extend_from_slice(&time_ms.to_be_bytes());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// The topic alone, to see whether the event matches.
+    pub(super) fn topic(bytes: &[u8]) -> Result<&str, Damaged> {
+        let (&length, rest) = bytes.split_first().ok_or(Damaged("events"))?;
+        let topic = rest.get(..usize::from(length)).ok_or(Damaged("events"))?;
+        std::str::from_utf8(topic).map_err(|_| Damaged("events"))
+    }
+
+    pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
+        let topic = Self::topic(bytes)?;
+        let rest = &bytes[1 + topic.len()..];
+        let (time, body) = rest.split_first_chunk().ok_or(Damaged("events"))?;
+        Ok(Self {
+            topic: Topic::parse(topic).map_err(|_| Damaged("events"))?,
+            time_ms: u64::from_be_bytes(*time),
+            body: EventBody::from_stored(Bytes::copy_from_slice(body)),
+        })
+    }
+}
+
+/// The key of a topic's entry in `expiry`.
+pub(super) fn expiry_key(deadline_ms: u64, topic: &Topic) -> Vec<u8> {
+    [&deadline_ms.to_be_bytes(), topic.as_str().as_bytes()].concat()
+}
+
+pub(super) fn parse_expiry(key: &[u8]) -> Result<(u64, Topic), Damaged> {
+    let (deadline, topic) = key.split_first_chunk().ok_or(Damaged("expiry"))?;
+    let topic = std::str::from_utf8(topic).map_err(|_| Damaged("expiry"))?;
+    let topic = Topic::parse(topic).map_err(|_| Damaged("expiry"))?;
+    Ok((u64::from_be_bytes(*deadline), topic))
+}
+
+pub(super) fn first_publish(first: &FirstPublish) -> Vec<u8> {
+    let mut bytes = join(&[first.place, first.time_ms]);
+    bytes.extend_from_slice(&first.body);
+    bytes
+}
+
+pub(super) fn parse_first_publish(
+    name: &[u8],
+    value: &[u8],
+) -> Result<(Digest16, FirstPublish), Damaged> {
+    let name = name.try_into().map_err(|_| Damaged("keys"))?;
+    let (numbers, body) = value.split_first_chunk::<16>().ok_or(Damaged("keys"))?;
+    let [place, time_ms] = split(numbers, "keys")?;
+    let first = FirstPublish {
+        place,
+        time_ms,
+        body: body.try_into().map_err(|_| Damaged("keys"))?,
+    };
+    Ok((name, first))
+}
+
+pub(super) fn parse_place(key: &[u8]) -> Result<u64, Damaged> {
+    let [place] = split(key, "events")?;
+    Ok(place)
+}
+
+fn join(numbers: &[u64]) -> Vec<u8> {
+    numbers
+        .iter()
+        .flat_map(|number| number.to_be_bytes())
+        .collect()
+}
+
+fn split<const N: usize>(bytes: &[u8], keyspace: &'static str) -> Result<[u64; N], Damaged> {
+    let (numbers, rest) = bytes.as_chunks::<8>();
+    if !rest.is_empty() {
+        return Err(Damaged(keyspace));
+    }
+    let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
+    numbers.try_into().map_err(|_| Damaged(keyspace))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_back_and_anything_cut_is_damage() {
+        let record = TopicRecord {
+            number: 1,
+            events: 2,
+            bytes: 3,
+            oldest: 4,
+            oldest_ms: 5,
+            newest: 6,
+            evicted_to: 7,
+            eviction: 8,
+            deadline_ms: 9,
+        };
+        let bytes = record.to_bytes();
+        assert_eq!(TopicRecord::parse(&bytes).unwrap(), record);
+        for length in 0..bytes.len() {
+            assert!(TopicRecord::parse(&bytes[..length]).is_err());
+        }
+
+        let topic = Topic::parse("orders.eu.42").unwrap();
+        let body = EventBody::from_stored(Bytes::from_static(b",\"data\":1}"));
+        let bytes = StoredEvent::to_bytes(&topic, 77, &body);
+        let stored = StoredEvent::parse(&bytes).unwrap();
+        assert_eq!(
+            (stored.topic, stored.time_ms, stored.body),
+            (topic.clone(), 77, body)
+        );
+        for length in 0..1 + topic.as_str().len() + 8 {
+            assert!(StoredEvent::parse(&bytes[..length]).is_err());
+        }
+
+        let key = expiry_key(5, &topic);
+        assert_eq!(parse_expiry(&key).unwrap(), (5, topic));
+    }
+}

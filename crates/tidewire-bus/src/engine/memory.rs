@@ -1,0 +1,487 @@
+//! The engine that keeps everything in memory.
+//! Shape: a counter, the events by place, and for each topic its places.
+//! Bound: retention per topic, and `max_bytes` over all topics; at it the oldest event of the log goes.
+//! Failure: nothing survives the process; each start is a new epoch. `Ok` means: it is in the process.
+//! Source: protocol section 8.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tidewire_protocol::{Cursor, Epoch, Event, Pattern, Topic};
+use tokio_util::sync::CancellationToken;
+
+use super::feed::{FeedItem, FeedReceiver, FeedSender, feed};
+use super::{
+    Append, AppendError, Appended, Engine, Page, RETRY_AFTER, Read, ReadError, Retained, Seek,
+    Sought,
+};
+use crate::clock::Clock;
+use crate::encoded::Encoded;
+use crate::epoch;
+use crate::idempotency::{DEFAULT_WINDOW, FirstPublish, Keys, Seen};
+use crate::lock::lock;
+use crate::retention::RetentionTable;
+
+/// The bounds of the memory engine.
+#[derive(Clone, Debug)]
+pub struct MemoryConfig {
+    /// Bytes of payload over all topics; at the bound the oldest events of the log are evicted.
+    pub max_bytes: u64,
+    /// How long an idempotency key is remembered.
+    pub idempotency_window: Duration,
+    /// Where the time comes from.
+    pub clock: Clock,
+}
+
+impl Default for MemoryConfig {
+    fn default() -> Self {
+        Self {
+            max_bytes: 256 << 20,
+            idempotency_window: DEFAULT_WINDOW,
+            clock: Clock::system(),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct MemoryEngine {
+    epoch: Epoch,
+    clock: Clock,
+    feed: FeedSender,
+    receiver: Mutex<Option<FeedReceiver>>,
+    /// Std mutex: held to append a batch or to read one page, never across an await.
+    state: Arc<Mutex<State>>,
+    /// Ends the sweep of old events.
+    stopped: CancellationToken,
+}
+
+#[derive(Debug)]
+struct State {
+    epoch: Epoch,
+    retention: RetentionTable,
+    max_bytes: u64,
+    head: u64,
+    bytes: u64,
+    /// Counts evictions, so that a reader is told of each once.
+    evictions: u64,
+    events: BTreeMap<u64, Kept>,
+    topics: BTreeMap<Topic, TopicState>,
+    /// When the oldest event of a topic is too old. One entry for each topic that has events.
+    deadlines: BTreeSet<(u64, Topic)>,
+    keys: Keys,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Encoded>,
+    bytes: u64,
+}
+
+#[derive(Debug, Default)]
+struct TopicState {
+    places: VecDeque<u64>,
+    bytes: u64,
+    evicted_to: u64,
+    eviction: u64,
+}
+
+impl MemoryEngine {
+    /// An empty log in a new epoch. Needs a tokio runtime, for the sweep of old events.
+    #[must_use]
+    pub fn new(config: MemoryConfig, retention: RetentionTable) -> Self {
+        let (sender, receiver) = feed();
+        let epoch = epoch::random();
+        let state = Arc::new(Mutex::new(State {
+            epoch,
+            retention,
+            max_bytes: config.max_bytes,
+            head: 0,
+            bytes: 0,
+            evictions: 0,
+            events: BTreeMap::new(),
+            topics: BTreeMap::new(),
+            deadlines: BTreeSet::new(),
+            keys: Keys::new(config.idempotency_window),
+        }));
+        let stopped = CancellationToken::new();
+        tokio::spawn(sweep(
+            Arc::clone(&state),
+            config.clock.clone(),
+            sender.clone(),
+            stopped.clone(),
+        ));
+        Self {
+            epoch,
+            clock: config.clock,
+            feed: sender,
+            receiver: Mutex::new(Some(receiver)),
+            state,
+            stopped,
+        }
+    }
+}
+
+impl Drop for MemoryEngine {
+    fn drop(&mut self) {
+        self.stopped.cancel();
+    }
+}
+
+/// Lets events go once they are too old, and keys once their window is over.
+async fn sweep(
+    state: Arc<Mutex<State>>,
+    clock: Clock,
+    feed: FeedSender,
+    stopped: CancellationToken,
+) {
+    let mut every = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        tokio::select! {
+            () = stopped.cancelled() => return,
+            _ = every.tick() => {
+                let mut state = lock(&state);
+                let items = state.expire(clock.now_ms());
+                feed.push(items);
+            }
+        }
+    }
+}
+
+impl Engine for MemoryEngine {
+    fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    fn head(&self) -> u64 {
+        lock(&self.state).head
+    }
+
+    fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
+        Box::pin(async move {
+            let reservation = self.feed.reserve(batch.len()).await;
+            if self.stopped.is_cancelled() {
+                return batch.iter().map(|_| Err(stopped())).collect();
+            }
+            let mut items = Vec::with_capacity(batch.len());
+            let mut state = lock(&self.state);
+            let now_ms = self.clock.now_ms();
+            let answers = batch
+                .into_iter()
+                .map(|append| state.append(append, now_ms, &mut items))
+                .collect();
+            let appended = items
+                .iter()
+                .filter(|item| matches!(item, FeedItem::Event { .. }))
+                .count();
+            reservation.used(appended);
+            // Still under the lock: the feed has the order of the places.
+            self.feed.push(items);
+            answers
+        })
+    }
+
+    fn read(&self, read: Read) -> BoxFuture<'_, Result<Page, ReadError>> {
+        Box::pin(async move { Ok(lock(&self.state).read(&read)) })
+    }
+
+    fn seek(&self, patterns: Vec<Pattern>, seek: Seek) -> BoxFuture<'_, Result<Sought, ReadError>> {
+        Box::pin(async move {
+            let state = lock(&self.state);
+            let (descending, max_events) = match seek {
+                Seek::Oldest => (false, 1),
+                Seek::Newest(count) => (true, count),
+            };
+            let places = state.places(&patterns, 0, u64::MAX, descending);
+            let place = places.take(max_events).last();
+            Ok(Sought {
+                after: place.map_or(state.head, |place| place - 1),
+                evictions: state.evictions,
+            })
+        })
+    }
+
+    fn topic(&self, topic: Topic) -> BoxFuture<'_, Result<Retained, ReadError>> {
+        Box::pin(async move {
+            let state = lock(&self.state);
+            let retained = state.topics.get(&topic).map(|topic| Retained {
+                events: topic.places.len() as u64,
+                bytes: topic.bytes,
+                range: topic
+                    .places
+                    .front()
+                    .copied()
+                    .zip(topic.places.back().copied()),
+            });
+            Ok(retained.unwrap_or_default())
+        })
+    }
+
+    fn forget(&self, topic: Topic) -> BoxFuture<'_, Result<(), AppendError>> {
+        Box::pin(async move {
+            let mut state = lock(&self.state);
+            let mut evicted_to = 0;
+            while let Some(place) = state.evict_oldest(&topic) {
+                evicted_to = place;
+            }
+            if evicted_to > 0 {
+                self.feed.push([FeedItem::Forgotten { topic, evicted_to }]);
+            }
+            Ok(())
+        })
+    }
+
+    fn feed(&self) -> Option<FeedReceiver> {
+        lock(&self.receiver).take()
+    }
+
+    fn stop(&self) -> BoxFuture<'_, ()> {
+        self.stopped.cancel();
+        Box::pin(std::future::ready(()))
+    }
+}
+
+impl State {
+    fn append(
+        &mut self,
+        append: Append,
+        now_ms: u64,
+        items: &mut Vec<FeedItem>,
+    ) -> Result<Appended, AppendError> {
+        let Append { topic, body, key } = append;
+        let key = key.map(|key| (Keys::name(&topic, &key), Keys::body(&body)));
+        if let Some((name, digest)) = &key {
+            match self.keys.look_up(name, digest, now_ms) {
+                Seen::Never => {}
+                Seen::Before(first) => {
+                    return Ok(Appended {
+                        id: Cursor::new(self.epoch, first.place),
+                        time_ms: first.time_ms,
+                        duplicate: true,
+                    });
+                }
+                Seen::WithAnotherPayload => return Err(AppendError::KeyReused),
+                Seen::Full => return Err(keys_full()),
+            }
+        }
+
+        let place = self.head + 1;
+        let id = Cursor::new(self.epoch, place);
+        let bytes = body.as_bytes().len() as u64;
+        let event = Encoded::new(Event::new(id, topic.clone(), now_ms, &body));
+        self.head = place;
+        self.bytes += bytes;
+        self.events.insert(
+            place,
+            Kept {
+                event: Arc::clone(&event),
+                bytes,
+            },
+        );
+        let kept = self.topics.entry(topic.clone()).or_default();
+        kept.places.push_back(place);
+        kept.bytes += bytes;
+        if kept.places.len() == 1 {
+            self.set_deadline(&topic);
+        }
+        if let Some((name, body)) = key {
+            let first = FirstPublish {
+                place,
+                time_ms: now_ms,
+                body,
+            };
+            self.keys.remember(name, first);
+        }
+        let others = self.enforce(&topic);
+        let evicted_to = self.topics.get(&topic).map_or(0, |topic| topic.evicted_to);
+        items.push(FeedItem::Event { event, evicted_to });
+        items.extend(others);
+        Ok(Appended {
+            id,
+            time_ms: now_ms,
+            duplicate: false,
+        })
+    }
+
+    /// Lets go of what exceeds the topic's bounds, then of what exceeds the bound over all topics.
+    /// Gives what other topics lost.
+    fn enforce(&mut self, topic: &Topic) -> Vec<FeedItem> {
+        let retention = self.retention.of(topic);
+        while let Some(kept) = self.topics.get(topic)
+            && retention.exceeded(kept.places.len() as u64, kept.bytes)
+        {
+            self.evict_oldest(topic);
+        }
+        let mut others = Vec::new();
+        while self.bytes > self.max_bytes
+            && let Some((&evicted_to, oldest)) = self.events.first_key_value()
+        {
+            let oldest = oldest.event.event().topic().clone();
+            self.evict_oldest(&oldest);
+            if oldest != *topic {
+                others.push(FeedItem::Evicted {
+                    topic: oldest,
+                    evicted_to,
+                });
+            }
+        }
+        others
+    }
+
+    /// Takes the oldest event of a topic out of the log and gives its place.
+    fn evict_oldest(&mut self, topic: &Topic) -> Option<u64> {
+        let kept = self.topics.get_mut(topic)?;
+        let place = kept.places.pop_front()?;
+        let gone = self.events.remove(&place);
+        let gone = gone.expect("each place of a topic has its event");
+        self.evictions += 1;
+        self.bytes -= gone.bytes;
+        kept.bytes -= gone.bytes;
+        kept.evicted_to = place;
+        kept.eviction = self.evictions;
+        let old = self
+            .retention
+            .of(topic)
+            .deadline_ms(gone.event.event().time_ms());
+        if let Some(deadline_ms) = old {
+            self.deadlines.remove(&(deadline_ms, topic.clone()));
+            self.set_deadline(topic);
+        }
+        Some(place)
+    }
+
+    /// Notes when the topic's oldest event is too old.
+    fn set_deadline(&mut self, topic: &Topic) {
+        let oldest = self.topics.get(topic).and_then(|kept| kept.places.front());
+        if let Some(place) = oldest
+            && let Some(kept) = self.events.get(place)
+            && let Some(deadline_ms) = self
+                .retention
+                .of(topic)
+                .deadline_ms(kept.event.event().time_ms())
+        {
+            self.deadlines.insert((deadline_ms, topic.clone()));
+        }
+    }
+
+    fn expire(&mut self, now_ms: u64) -> Vec<FeedItem> {
+        self.keys.expire(now_ms);
+        let mut evicted = BTreeMap::new();
+        while let Some((deadline_ms, topic)) = self.deadlines.first()
+            && *deadline_ms < now_ms
+        {
+            let topic = topic.clone();
+            let place = self.evict_oldest(&topic);
+            evicted.insert(topic, place.expect("a topic with a deadline has an event"));
+        }
+        let items = evicted.into_iter();
+        items
+            .map(|(topic, evicted_to)| FeedItem::Evicted { topic, evicted_to })
+            .collect()
+    }
+
+    /// The places of the events that match, between the bounds.
+    fn places<'a>(
+        &'a self,
+        patterns: &'a [Pattern],
+        after: u64,
+        before: u64,
+        descending: bool,
+    ) -> Box<dyn Iterator<Item = u64> + 'a> {
+        if before <= after.saturating_add(1) {
+            return Box::new(std::iter::empty());
+        }
+        if let [pattern] = patterns
+            && let Some(topic) = pattern.as_topic()
+        {
+            let Some(kept) = self.topics.get(topic) else {
+                return Box::new(std::iter::empty());
+            };
+            let from = kept.places.partition_point(|&place| place <= after);
+            let to = kept.places.partition_point(|&place| place < before);
+            let range = kept.places.range(from..to).copied();
+            return if descending {
+                Box::new(range.rev())
+            } else {
+                Box::new(range)
+            };
+        }
+        let bounds = (Bound::Excluded(after), Bound::Excluded(before));
+        let matching = self
+            .events
+            .range(bounds)
+            .filter(|(_, kept)| {
+                let topic = kept.event.event().topic();
+                patterns.iter().any(|pattern| pattern.matches(topic))
+            })
+            .map(|(&place, _)| place);
+        if descending {
+            Box::new(matching.rev())
+        } else {
+            Box::new(matching)
+        }
+    }
+
+    fn read(&self, read: &Read) -> Page {
+        let mut page = Page {
+            examined: if read.descending {
+                read.after
+            } else {
+                self.head.min(read.before - 1)
+            },
+            lost: self.lost(read),
+            evictions: self.evictions,
+            at_end: true,
+            ..Page::default()
+        };
+        let mut bytes = 0;
+        for place in self.places(&read.patterns, read.after, read.before, read.descending) {
+            if page.events.len() >= read.max_events || bytes >= read.max_bytes {
+                page.at_end = false;
+                let last = page.events.last();
+                page.examined = last.map_or(read.after, |event| event.place());
+                break;
+            }
+            let event = &self.events[&place].event;
+            bytes += event.json().len();
+            page.events.push(Arc::clone(event));
+        }
+        page
+    }
+
+    /// The patterns that lost an event after the read's cursor.
+    fn lost(&self, read: &Read) -> Vec<Pattern> {
+        let lost = |topic: &TopicState| topic.evicted_to > read.after && topic.eviction > read.told;
+        let lost_one = |pattern: &&Pattern| match pattern.as_topic() {
+            Some(topic) => self.topics.get(topic).is_some_and(lost),
+            None => self
+                .topics
+                .iter()
+                .any(|(topic, kept)| lost(kept) && pattern.matches(topic)),
+        };
+        if self.evictions <= read.told {
+            return Vec::new();
+        }
+        read.patterns.iter().filter(lost_one).cloned().collect()
+    }
+}
+
+fn stopped() -> AppendError {
+    AppendError::Unavailable {
+        retry_after: RETRY_AFTER,
+        reason: "the engine has stopped".into(),
+    }
+}
+
+pub(super) fn keys_full() -> AppendError {
+    AppendError::Unavailable {
+        retry_after: RETRY_AFTER,
+        reason: "too many idempotency keys in the window".into(),
+    }
+}
+
+/// How often old events are looked for.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

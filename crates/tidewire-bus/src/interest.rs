@@ -1,0 +1,465 @@
+//! Which patterns are subscribed, what of the window matches each, and whom an event wakes.
+//! Shape: one [`Interest`] for each distinct pattern, whatever number of sessions share it; exact
+//! topics by hash, patterns in a tree of levels.
+//! Bound: an interest has 8 bytes for each event of the window that it matches. An interest that
+//! nobody has any more stays for a while, so that the next poll of the same pattern finds it.
+//! Failure: what has left the window is no longer in it; [`Interest::read`] says so.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use slab::Slab;
+use tidewire_protocol::{Pattern, Topic};
+use tokio::sync::Notify;
+
+use crate::lock::lock;
+
+/// Names an interest while a session holds it.
+pub(crate) type InterestId = usize;
+
+/// The sessions that an interest wakes.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    /// Std mutex: held to add, to remove or to wake, never by a publisher and never across an await.
+    sessions: Mutex<Slab<Arc<Notify>>>,
+}
+
+impl Subscribers {
+    fn add(&self, session: Arc<Notify>) -> usize {
+        lock(&self.sessions).insert(session)
+    }
+
+    fn remove(&self, key: usize) {
+        lock(&self.sessions).remove(key);
+    }
+
+    fn len(&self) -> usize {
+        lock(&self.sessions).len()
+    }
+
+    /// Wakes every session; one that is not waiting finds the wake-up at its next wait.
+    pub(crate) fn wake(&self) {
+        for (_, session) in lock(&self.sessions).iter() {
+            session.notify_one();
+        }
+    }
+}
+
+/// One subscribed pattern.
+#[derive(Debug)]
+pub(crate) struct Interest {
+    pattern: Pattern,
+    /// Places in the window that match, in log order.
+    places: VecDeque<u64>,
+    /// Every matching event after this place is in `places`.
+    complete_after: u64,
+    /// The newest matching place that retention has let go of since the interest was made.
+    lost_to: u64,
+    subscribers: Arc<Subscribers>,
+    /// The rounds of sweeping that it has seen without a subscriber.
+    idle_rounds: u32,
+    /// It is on the list of those to wake.
+    is_touched: bool,
+}
+
+/// What an interest has after a place.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// So many places, appended to the reader's list.
+    Complete,
+    /// Something may have left the window: only the engine knows.
+    Behind,
+}
+
+impl Interest {
+    /// Collects at most `max` places after `after`, up to and with `to`.
+    pub(crate) fn read(
+        &self,
+        after: u64,
+        to: u64,
+        max: usize,
+        window_oldest: u64,
+        places: &mut Vec<u64>,
+    ) -> Found {
+        if after < self.complete_after {
+            return Found::Behind;
+        }
+        let first = self.places.partition_point(|&place| place <= after);
+        let mut matching = self.places.range(first..).copied();
+        if self
+            .places
+            .get(first)
+            .is_some_and(|&place| place < window_oldest)
+        {
+            return Found::Behind;
+        }
+        places.extend(matching.by_ref().take_while(|&place| place <= to).take(max));
+        Found::Complete
+    }
+
+    /// Whether a reader who begins after this place has missed nothing that matches.
+    pub(crate) fn has_all_after(&self, after: u64, window_oldest: u64) -> bool {
+        let is_kept = match self
+            .places
+            .get(self.places.partition_point(|&place| place <= after))
+        {
+            Some(&first) => first >= window_oldest,
+            None => true,
+        };
+        after >= self.complete_after && after >= self.lost_to && is_kept
+    }
+
+    fn push(&mut self, place: u64, window_oldest: u64) {
+        self.places.push_back(place);
+        self.trim(window_oldest);
+    }
+
+    /// Lets go of what has left the window.
+    fn trim(&mut self, window_oldest: u64) {
+        while let Some(&place) = self.places.front()
+            && place < window_oldest
+        {
+            self.places.pop_front();
+            self.complete_after = place;
+        }
+    }
+}
+
+/// Every interest.
+#[derive(Debug, Default)]
+pub(crate) struct Interests {
+    all: Slab<Interest>,
+    exact: HashMap<Topic, InterestId>,
+    wild: Level,
+    idle: usize,
+}
+
+/// The patterns that go on below one level.
+#[derive(Debug, Default)]
+struct Level {
+    named: HashMap<Box<str>, Level>,
+    any: Option<Box<Level>>,
+    here: Option<InterestId>,
+    rest: Option<InterestId>,
+}
+
+impl Interests {
+    /// The interest of a pattern, made if need be. `head`: it is complete after this place.
+    pub(crate) fn add(
+        &mut self,
+        pattern: &Pattern,
+        session: Arc<Notify>,
+        head: u64,
+    ) -> (InterestId, usize) {
+        let id = match self.find(pattern) {
+            Some(id) => id,
+            None => self.make(pattern, head),
+        };
+        let interest = &mut self.all[id];
+        if interest.subscribers.len() == 0 && interest.idle_rounds > 0 {
+            self.idle -= 1;
+        }
+        interest.idle_rounds = 0;
+        (id, interest.subscribers.add(session))
+    }
+
+    /// The session no longer has the interest.
+    pub(crate) fn release(&mut self, id: InterestId, key: usize) {
+        let interest = &mut self.all[id];
+        interest.subscribers.remove(key);
+        if interest.subscribers.len() > 0 {
+            return;
+        }
+        if self.idle >= IDLE_MAX {
+            self.remove(id);
+        } else {
+            interest.idle_rounds = 1;
+            self.idle += 1;
+        }
+    }
+
+    /// Takes the interests away that nobody has had for a whole round.
+    pub(crate) fn sweep(&mut self, window_oldest: u64) {
+        let mut gone = Vec::new();
+        for (id, interest) in &mut self.all {
+            interest.trim(window_oldest);
+            match interest.idle_rounds {
+                0 => {}
+                1 => interest.idle_rounds = 2,
+                _ => gone.push(id),
+            }
+        }
+        for id in gone {
+            self.idle -= 1;
+            self.remove(id);
+        }
+    }
+
+    pub(crate) fn get(&self, id: InterestId) -> &Interest {
+        &self.all[id]
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// An event got its place: notes it, and puts whom it wakes on the list.
+    pub(crate) fn push(
+        &mut self,
+        topic: &Topic,
+        place: u64,
+        evicted_to: u64,
+        window_oldest: u64,
+        touched: &mut Vec<InterestId>,
+    ) {
+        for id in self.matching(topic) {
+            let interest = &mut self.all[id];
+            interest.push(place, window_oldest);
+            interest.lost_to = interest.lost_to.max(evicted_to);
+            if !interest.is_touched {
+                interest.is_touched = true;
+                touched.push(id);
+            }
+        }
+    }
+
+    /// The topic has lost its events up to and with this place.
+    pub(crate) fn lose(&mut self, topic: &Topic, evicted_to: u64) {
+        for id in self.matching(topic) {
+            let interest = &mut self.all[id];
+            interest.lost_to = interest.lost_to.max(evicted_to);
+        }
+    }
+
+    /// The topic's events up to this place are delivered to nobody any more: whoever has not had
+    /// them reads the engine, and is told there.
+    pub(crate) fn forget(&mut self, topic: &Topic, evicted_to: u64) -> Vec<Arc<Subscribers>> {
+        self.lose(topic, evicted_to);
+        let ids = self.matching(topic);
+        let forget = |id: InterestId| {
+            let interest = &mut self.all[id];
+            let to = interest
+                .places
+                .partition_point(|&place| place <= evicted_to);
+            interest.places.drain(..to);
+            interest.complete_after = interest.complete_after.max(evicted_to);
+            Arc::clone(&interest.subscribers)
+        };
+        ids.into_iter().map(forget).collect()
+    }
+
+    /// Whom the touched interests wake.
+    pub(crate) fn take_touched(&mut self, touched: &[InterestId]) -> Vec<Arc<Subscribers>> {
+        let take = |&id: &InterestId| {
+            self.all[id].is_touched = false;
+            Arc::clone(&self.all[id].subscribers)
+        };
+        touched.iter().map(take).collect()
+    }
+
+    /// Sessions that would get an event of this topic; one that has it twice counts twice.
+    pub(crate) fn subscribers(&self, topic: &Topic) -> usize {
+        let ids = self.matching(topic).into_iter();
+        ids.map(|id| self.all[id].subscribers.len()).sum()
+    }
+
+    fn find(&self, pattern: &Pattern) -> Option<InterestId> {
+        if let Some(topic) = pattern.as_topic() {
+            return self.exact.get(topic).copied();
+        }
+        let mut level = &self.wild;
+        for name in pattern.levels() {
+            level = match name {
+                ">" => return level.rest,
+                "*" => level.any.as_deref()?,
+                name => level.named.get(name)?,
+            };
+        }
+        level.here
+    }
+
+    fn make(&mut self, pattern: &Pattern, head: u64) -> InterestId {
+        let id = self.all.insert(Interest {
+            pattern: pattern.clone(),
+            places: VecDeque::new(),
+            complete_after: head,
+            lost_to: 0,
+            subscribers: Arc::default(),
+            idle_rounds: 0,
+            is_touched: false,
+        });
+        if let Some(topic) = pattern.as_topic() {
+            self.exact.insert(topic.clone(), id);
+            return id;
+        }
+        let mut level = &mut self.wild;
+        for name in pattern.levels() {
+            level = match name {
+                ">" => {
+                    level.rest = Some(id);
+                    return id;
+                }
+                "*" => level.any.get_or_insert_default(),
+                name => level.named.entry(name.into()).or_default(),
+            };
+        }
+        level.here = Some(id);
+        id
+    }
+
+    fn remove(&mut self, id: InterestId) {
+        let interest = self.all.remove(id);
+        match interest.pattern.as_topic() {
+            Some(topic) => {
+                self.exact.remove(topic);
+            }
+            None => {
+                let levels: Vec<&str> = interest.pattern.levels().collect();
+                self.wild.remove(&levels);
+            }
+        }
+    }
+
+    fn matching(&self, topic: &Topic) -> Vec<InterestId> {
+        let mut ids: Vec<InterestId> = self.exact.get(topic).copied().into_iter().collect();
+        let levels: Vec<&str> = topic.levels().collect();
+        // Protocol section 1: `*` and `>` at the first level never match the gateway's own topics.
+        if topic.is_reserved() {
+            if let Some(below) = self.wild.named.get(levels[0]) {
+                below.collect(&levels[1..], &mut ids);
+            }
+        } else {
+            self.wild.collect(&levels, &mut ids);
+        }
+        ids
+    }
+}
+
+impl Level {
+    fn collect(&self, levels: &[&str], ids: &mut Vec<InterestId>) {
+        let Some((name, below)) = levels.split_first() else {
+            ids.extend(self.here);
+            return;
+        };
+        ids.extend(self.rest);
+        if let Some(any) = &self.any {
+            any.collect(below, ids);
+        }
+        if let Some(named) = self.named.get(*name) {
+            named.collect(below, ids);
+        }
+    }
+
+    fn remove(&mut self, levels: &[&str]) {
+        let Some((name, below)) = levels.split_first() else {
+            self.here = None;
+            return;
+        };
+        match *name {
+            ">" => self.rest = None,
+            "*" => {
+                if let Some(any) = &mut self.any {
+                    any.remove(below);
+                    if any.is_empty() {
+                        self.any = None;
+                    }
+                }
+            }
+            name => {
+                if let Some(named) = self.named.get_mut(name) {
+                    named.remove(below);
+                    if named.is_empty() {
+                        self.named.remove(name);
+                    }
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.named.is_empty() && self.any.is_none() && self.here.is_none() && self.rest.is_none()
+    }
+}
+
+/// Interests without a subscriber that are kept for the next poll; one more goes at once.
+const IDLE_MAX: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(interests: &mut Interests, pattern: &str) -> (InterestId, usize) {
+        interests.add(&Pattern::parse(pattern).unwrap(), Arc::default(), 0)
+    }
+
+    #[test]
+    fn an_event_touches_exactly_the_patterns_that_match_it() {
+        let patterns = [
+            "a.b", "a.*", "a.>", ">", "*.b", "*", "a", "b.>", "$p.a", "$p.>", "a.b.c", "*.*",
+        ];
+        let mut interests = Interests::default();
+        let ids: Vec<_> = patterns
+            .iter()
+            .map(|pattern| add(&mut interests, pattern))
+            .collect();
+        for topic in ["a.b", "a", "b.x.y", "$p.a", "$p.a.b", "a.b.c", "c"] {
+            let topic = Topic::parse(topic).unwrap();
+            let mut touched = Vec::new();
+            interests.push(&topic, 1, 0, 0, &mut touched);
+            interests.take_touched(&touched);
+            let mut expected: Vec<_> = patterns
+                .iter()
+                .zip(&ids)
+                .filter(|(pattern, _)| Pattern::parse(pattern).unwrap().matches(&topic))
+                .map(|(_, (id, _))| *id)
+                .collect();
+            expected.sort_unstable();
+            touched.sort_unstable();
+            assert_eq!(touched, expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn a_released_interest_stays_for_a_round_and_then_leaves_nothing_behind() {
+        let mut interests = Interests::default();
+        for pattern in ["a.*.c", "a.>", "x"] {
+            let (id, key) = add(&mut interests, pattern);
+            interests.release(id, key);
+        }
+        interests.sweep(0);
+        assert_eq!(interests.len(), 3);
+        let (again, key) = add(&mut interests, "x");
+        interests.sweep(0);
+        assert_eq!(interests.len(), 1, "only the one in use stays");
+        interests.release(again, key);
+        interests.sweep(0);
+        interests.sweep(0);
+        assert!(interests.len() == 0 && interests.wild.is_empty() && interests.exact.is_empty());
+        assert_eq!(interests.idle, 0);
+    }
+
+    #[test]
+    fn a_reader_whose_events_have_left_the_window_is_sent_to_the_engine() {
+        let mut interests = Interests::default();
+        let (id, _) = add(&mut interests, "a");
+        let topic = Topic::parse("a").unwrap();
+        let mut touched = Vec::new();
+        for place in [3, 5, 8] {
+            interests.push(&topic, place, 0, 0, &mut touched);
+        }
+        let read = |interests: &Interests, after, window_oldest| {
+            let mut places = Vec::new();
+            let found = interests
+                .get(id)
+                .read(after, u64::MAX, 10, window_oldest, &mut places);
+            (found, places)
+        };
+        assert_eq!(read(&interests, 0, 1), (Found::Complete, vec![3, 5, 8]));
+        assert_eq!(read(&interests, 3, 5), (Found::Complete, vec![5, 8]));
+        assert_eq!(read(&interests, 2, 5).0, Found::Behind);
+        assert_eq!(read(&interests, 8, 9), (Found::Complete, vec![]));
+        interests.sweep(5);
+        assert_eq!(read(&interests, 2, 5).0, Found::Behind);
+        assert_eq!(read(&interests, 3, 5), (Found::Complete, vec![5, 8]));
+    }
+}

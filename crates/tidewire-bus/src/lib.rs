@@ -1,0 +1,30 @@
+//! Tidewire's one log. Every subscriber is a cursor over it.
+//!
+//! Read in this order: [`engine`] orders events and keeps them, `log` holds the newest in memory
+//! and knows whom each concerns (`interest`), [`Session`] is one subscriber, [`Bus`] ties them.
+
+mod bus;
+mod clock;
+#[cfg(feature = "testing")]
+pub mod contract;
+mod encoded;
+pub mod engine;
+mod epoch;
+mod idempotency;
+mod interest;
+mod lock;
+mod log;
+mod retention;
+mod session;
+#[cfg(test)]
+mod testing;
+
+pub use bus::{Bus, BusConfig, BusStats, HistoryPage, HistoryRead, TopicInfo};
+pub use clock::Clock;
+pub use encoded::Encoded;
+pub use engine::disk::{DiskConfig, DiskEngine, OpenError};
+pub use engine::memory::{MemoryConfig, MemoryEngine};
+pub use engine::{Append, AppendError, Appended, Engine, IdempotencyKey, ReadError};
+pub use idempotency::DEFAULT_WINDOW as IDEMPOTENCY_WINDOW;
+pub use retention::{Retention, RetentionRule, RetentionTable};
+pub use session::{Batch, Session, SessionOptions, Subscribed};

@@ -1,0 +1,239 @@
+//! The one log, as sessions see it: the newest events in memory, and who waits for the next.
+//! Shape: [`Log`] is the shared handle; [`State`] is what stands under its lock; the pump applies
+//! what the engine's feed delivers, in log order.
+//! Bound: the window's; see [`window`] and [`crate::interest`].
+//! Failure: nothing here waits for a subscriber. What the window no longer has is read from the
+//! engine by the session itself.
+//!
+//! No wake-up is lost: a session is registered with its interests before its first read and until it
+//! ends, and a wake-up that comes while it does not wait is kept by its `Notify`. So an event is
+//! either applied before a read, and seen by it, or after, and then it wakes.
+//! Source: architecture, "The path of an event" and "Invariants".
+
+pub(crate) mod window;
+
+use std::sync::{Arc, RwLock};
+
+use tidewire_protocol::{Pattern, Topic};
+use tokio::sync::Notify;
+
+use crate::encoded::Encoded;
+use crate::engine::feed::{FeedItem, FeedReceiver};
+use crate::interest::{Found, InterestId, Interests, Subscribers};
+use crate::lock::{read, write};
+use window::Window;
+
+/// The bounds of the window.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct WindowBounds {
+    pub(crate) max_events: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// The shared handle.
+#[derive(Debug)]
+pub(crate) struct Log {
+    /// Std lock: held to apply a batch or to collect one, never across an await and never while a
+    /// session is woken.
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    window: Window,
+    interests: Interests,
+    /// The newest place that was applied.
+    head: u64,
+}
+
+/// A session's hold on one interest.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    id: InterestId,
+    key: usize,
+}
+
+/// What a session wants to know.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    pub(crate) after: u64,
+    pub(crate) to: u64,
+    pub(crate) max_events: usize,
+    pub(crate) max_bytes: usize,
+}
+
+/// What the window has for it.
+#[derive(Debug)]
+pub(crate) enum WindowRead {
+    Events {
+        events: Vec<Arc<Encoded>>,
+        /// Everything up to here has been looked at.
+        examined: u64,
+        at_end: bool,
+    },
+    /// Only the engine knows.
+    Behind,
+}
+
+impl Log {
+    pub(crate) fn new(bounds: WindowBounds, head: u64) -> Self {
+        Self {
+            state: RwLock::new(State {
+                window: Window::new(bounds.max_events, bounds.max_bytes),
+                interests: Interests::default(),
+                head,
+            }),
+        }
+    }
+
+    /// Applies what the engine appended, until the engine is gone.
+    pub(crate) async fn pump(self: Arc<Self>, mut feed: FeedReceiver) {
+        loop {
+            let items = feed.next().await;
+            self.apply(&items);
+            feed.applied(&items);
+        }
+    }
+
+    /// Appends to the window, then wakes whom it concerns.
+    pub(crate) fn apply(&self, items: &[FeedItem]) {
+        // The lock is given back before anybody is woken.
+        let to_wake = write(&self.state).apply(items);
+        for subscribers in to_wake {
+            subscribers.wake();
+        }
+    }
+
+    /// From now on every event that matches wakes this session.
+    pub(crate) fn register(&self, pattern: &Pattern, session: &Arc<Notify>) -> Registration {
+        let mut state = write(&self.state);
+        let head = state.head;
+        let (id, key) = state.interests.add(pattern, Arc::clone(session), head);
+        Registration { id, key }
+    }
+
+    pub(crate) fn release(&self, registration: &Registration) {
+        let mut state = write(&self.state);
+        state.interests.release(registration.id, registration.key);
+    }
+
+    /// What matches, in log order, each event once.
+    pub(crate) fn read(&self, registrations: &[&Registration], wanted: Wanted) -> WindowRead {
+        read(&self.state).read(registrations, wanted)
+    }
+
+    /// Whether a session that begins after this place has missed nothing, as far as is known here.
+    pub(crate) fn has_all_after(&self, registrations: &[&Registration], after: u64) -> bool {
+        let state = read(&self.state);
+        let oldest = state.oldest();
+        registrations
+            .iter()
+            .all(|held| state.interests.get(held.id).has_all_after(after, oldest))
+    }
+
+    /// Sessions that would get an event of this topic.
+    pub(crate) fn subscribers(&self, topic: &Topic) -> usize {
+        read(&self.state).interests.subscribers(topic)
+    }
+
+    /// Takes away the interests that nobody has had for a while.
+    pub(crate) fn sweep(&self) {
+        let mut state = write(&self.state);
+        let oldest = state.oldest();
+        state.interests.sweep(oldest);
+    }
+
+    /// Head, interests, window events, window bytes.
+    pub(crate) fn sizes(&self) -> (u64, usize, usize, usize) {
+        let state = read(&self.state);
+        let window = &state.window;
+        (
+            state.head,
+            state.interests.len(),
+            window.len(),
+            window.bytes(),
+        )
+    }
+}
+
+impl State {
+    /// Places before this one cannot be read here.
+    fn oldest(&self) -> u64 {
+        self.window.oldest().unwrap_or(self.head + 1)
+    }
+
+    fn apply(&mut self, items: &[FeedItem]) -> Vec<Arc<Subscribers>> {
+        let mut touched = Vec::new();
+        let mut to_wake = Vec::new();
+        for item in items {
+            match item {
+                FeedItem::Event { event, evicted_to } => {
+                    self.head = event.place();
+                    self.window.push(Arc::clone(event));
+                    let oldest = self.oldest();
+                    let topic = event.event().topic();
+                    self.interests
+                        .push(topic, self.head, *evicted_to, oldest, &mut touched);
+                }
+                FeedItem::Evicted { topic, evicted_to } => self.interests.lose(topic, *evicted_to),
+                FeedItem::Forgotten { topic, evicted_to } => {
+                    self.window.forget(topic, *evicted_to);
+                    to_wake.extend(self.interests.forget(topic, *evicted_to));
+                }
+            }
+        }
+        to_wake.extend(self.interests.take_touched(&touched));
+        to_wake
+    }
+
+    fn read(&self, registrations: &[&Registration], wanted: Wanted) -> WindowRead {
+        let oldest = self.oldest();
+        let mut places = Vec::new();
+        // One more than asked for tells whether there is more.
+        let max = wanted.max_events.saturating_add(1);
+        for held in registrations {
+            let interest = self.interests.get(held.id);
+            match interest.read(wanted.after, wanted.to, max, oldest, &mut places) {
+                Found::Complete => {}
+                Found::Behind => return WindowRead::Behind,
+            }
+        }
+        if registrations.len() > 1 {
+            places.sort_unstable();
+            places.dedup();
+        }
+        let mut events = Vec::with_capacity(places.len().min(wanted.max_events));
+        let mut bytes = 0;
+        for place in places {
+            let last = events
+                .last()
+                .map_or(wanted.after, |event: &Arc<Encoded>| event.place());
+            let Some(event) = self.window.get(place) else {
+                // It was forgotten, or it left between two sweeps.
+                return if events.is_empty() {
+                    WindowRead::Behind
+                } else {
+                    WindowRead::Events {
+                        events,
+                        examined: last,
+                        at_end: false,
+                    }
+                };
+            };
+            if events.len() >= wanted.max_events || bytes >= wanted.max_bytes {
+                return WindowRead::Events {
+                    events,
+                    examined: last,
+                    at_end: false,
+                };
+            }
+            bytes += event.json().len();
+            events.push(Arc::clone(event));
+        }
+        WindowRead::Events {
+            events,
+            examined: self.head.min(wanted.to),
+            at_end: true,
+        }
+    }
+}

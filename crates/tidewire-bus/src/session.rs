@@ -1,0 +1,375 @@
+//! One subscriber: a cursor over the log. What it reads next is decided by [`state`]; this shell
+//! reads the window or the engine, and waits.
+//! Shape: registered with its interests from before its first read until it is dropped.
+//! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue.
+//! Failure: the engine's faults come out as [`ReadError`]; the cursor stays where it was.
+//! Source: protocol section 3; architecture, "The one idea".
+
+pub(crate) mod state;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tidewire_protocol::{Cursor, Gap, GapReason, Pattern, StartAt};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::encoded::Encoded;
+use crate::engine::{Engine, Read, ReadError, Seek};
+use crate::log::{Log, Registration, Wanted, WindowRead};
+use state::{Got, State, Want};
+
+/// The bounds of one session.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionOptions {
+    /// Events of one batch.
+    pub batch_max_events: usize,
+    /// A batch ends once it has so many bytes of JSON; one event is always let through.
+    pub batch_max_bytes: usize,
+    /// Of a batch only the newest event of each topic is delivered.
+    pub conflate: bool,
+}
+
+impl Default for SessionOptions {
+    fn default() -> Self {
+        Self {
+            batch_max_events: 512,
+            batch_max_bytes: 256 << 10,
+            conflate: false,
+        }
+    }
+}
+
+/// Everything that was ready.
+#[derive(Debug)]
+pub struct Batch {
+    /// Told before the events.
+    pub gap: Option<Gap>,
+    /// In log order.
+    pub events: Vec<Arc<Encoded>>,
+    /// A safe place to resume once this batch has been received.
+    pub cursor: Cursor,
+    /// The next batch is ready already.
+    pub more: bool,
+    /// Events that conflation left out of this batch.
+    pub skipped: u64,
+}
+
+/// Where a subscription begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Subscribed {
+    /// A safe place to resume the whole session, before its next event.
+    pub cursor: Cursor,
+    /// A cursor was given and nothing after it is lost.
+    pub resumed: bool,
+}
+
+/// One subscriber. Dropping it ends it.
+#[derive(Debug)]
+pub struct Session {
+    id: String,
+    options: SessionOptions,
+    log: Arc<Log>,
+    engine: Arc<dyn Engine>,
+    state: State,
+    registrations: BTreeMap<Pattern, Registration>,
+    woken: Arc<Notify>,
+    /// The page that was read when subscribing, if the first read is still to be what it answers.
+    ahead: Option<(Want, Got)>,
+    live: Arc<AtomicUsize>,
+}
+
+/// Where a subscription begins, before the state knows.
+struct Begin {
+    after: u64,
+    told: u64,
+    gap: Option<Gap>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        options: SessionOptions,
+        log: Arc<Log>,
+        engine: Arc<dyn Engine>,
+        live: Arc<AtomicUsize>,
+    ) -> Self {
+        live.fetch_add(1, Ordering::Relaxed);
+        Self {
+            id: crate::epoch::random_id(),
+            options,
+            state: State::new(engine.epoch(), engine.head(), options.conflate),
+            log,
+            engine,
+            registrations: BTreeMap::new(),
+            woken: Arc::new(Notify::new()),
+            ahead: None,
+            live,
+        }
+    }
+
+    /// Random and URL-safe.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Always a safe place to resume the whole session.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        self.state.cursor()
+    }
+
+    /// What is subscribed.
+    #[must_use]
+    pub fn patterns(&self) -> Vec<Pattern> {
+        self.state.patterns().cloned().collect()
+    }
+
+    /// Adds patterns. A gap comes out of the next batch, before any of their events.
+    ///
+    /// # Errors
+    /// The engine could not be read. Nothing was subscribed.
+    ///
+    /// # Cancel safety
+    /// Not cancel safe: a dropped call may leave some of the patterns registered. Drop the session.
+    pub async fn subscribe(
+        &mut self,
+        patterns: Vec<Pattern>,
+        start: StartAt,
+    ) -> Result<Subscribed, ReadError> {
+        // Registered before anything is read: what comes from here on wakes the session.
+        let mut added = Vec::new();
+        for pattern in &patterns {
+            if !self.registrations.contains_key(pattern) {
+                let registration = self.log.register(pattern, &self.woken);
+                self.registrations.insert(pattern.clone(), registration);
+                added.push(pattern.clone());
+            }
+        }
+        let begin = match self.begin(&patterns, start).await {
+            Ok(begin) => begin,
+            Err(error) => {
+                added.iter().for_each(|pattern| self.release(pattern));
+                return Err(error);
+            }
+        };
+        let resumed = matches!(start, StartAt::After(_)) && begin.gap.is_none();
+        self.state
+            .subscribe(&patterns, begin.after, begin.told, begin.gap);
+        Ok(Subscribed {
+            cursor: self.state.cursor(),
+            resumed,
+        })
+    }
+
+    /// Takes patterns away: no event of them is delivered afterwards.
+    pub fn unsubscribe(&mut self, patterns: &[Pattern]) {
+        for pattern in patterns {
+            if self.state.unsubscribe(pattern) {
+                self.release(pattern);
+            }
+        }
+    }
+
+    /// Everything that matches after the cursor, up to the bounds; waits at the end of the log.
+    ///
+    /// Reading and registering to be woken are one step: no event can fall between them.
+    ///
+    /// # Errors
+    /// The engine could not be read. The cursor stays where it was.
+    ///
+    /// # Cancel safety
+    /// A dropped call loses nothing: the cursor moves only with a batch that was returned.
+    pub async fn next(&mut self) -> Result<Batch, ReadError> {
+        loop {
+            if let Some(batch) = self.read().await? {
+                return Ok(batch);
+            }
+            self.woken.notified().await;
+        }
+    }
+
+    /// Like [`Session::next`], but waits no longer than this at the end of the log; zero: not at all.
+    ///
+    /// # Errors
+    /// The engine could not be read. The cursor stays where it was.
+    ///
+    /// # Cancel safety
+    /// A dropped call loses nothing.
+    pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Batch>, ReadError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            if let Some(batch) = self.read().await? {
+                return Ok(Some(batch));
+            }
+            let woken = self.woken.notified();
+            if wait.is_zero() || tokio::time::timeout_at(deadline, woken).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// What is ready. `None`: the end of the log.
+    async fn read(&mut self) -> Result<Option<Batch>, ReadError> {
+        loop {
+            let want = self.state.want();
+            let got = match self.ahead.take() {
+                Some((wanted, got)) if wanted == want => got,
+                _ => self.look(&want).await?,
+            };
+            // Where the read was for a part of the log only, what follows that part may be ready.
+            let is_end_of_log = got.at_end && got.examined < want.to;
+            if let Some(batch) = self.state.absorb(&want, got) {
+                return Ok(Some(batch));
+            }
+            if is_end_of_log {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Looks into the window, and into the engine where the window does not reach.
+    async fn look(&self, want: &Want) -> Result<Got, ReadError> {
+        if want.patterns.is_empty() {
+            // Nothing can match: the position follows the head, or the place where a pattern joins.
+            return Ok(Got {
+                examined: self.engine.head(),
+                at_end: true,
+                ..Got::default()
+            });
+        }
+        let held: Vec<&Registration> = want
+            .patterns
+            .iter()
+            .filter_map(|pattern| self.registrations.get(pattern))
+            .collect();
+        let wanted = Wanted {
+            after: want.after,
+            to: want.to,
+            max_events: self.options.batch_max_events,
+            max_bytes: self.options.batch_max_bytes,
+        };
+        match self.log.read(&held, wanted) {
+            WindowRead::Events {
+                events,
+                examined,
+                at_end,
+            } => Ok(Got {
+                events,
+                examined,
+                at_end,
+                more: !at_end,
+                ..Got::default()
+            }),
+            WindowRead::Behind => self.look_into_engine(want).await,
+        }
+    }
+
+    async fn look_into_engine(&self, want: &Want) -> Result<Got, ReadError> {
+        let page = self.engine.read(Read {
+            patterns: want.patterns.clone(),
+            after: want.after,
+            before: want.to.saturating_add(1),
+            descending: false,
+            told: want.told,
+            max_events: self.options.batch_max_events,
+            max_bytes: self.options.batch_max_bytes,
+        });
+        let page = page.await?;
+        Ok(Got {
+            events: page.events,
+            examined: page.examined,
+            // The engine's end is not yet the log's: the next look is into the window.
+            at_end: false,
+            more: !page.at_end,
+            lost: page.lost,
+            evictions: Some(page.evictions),
+        })
+    }
+
+    async fn begin(&mut self, patterns: &[Pattern], start: StartAt) -> Result<Begin, ReadError> {
+        let seek = |seek| self.engine.seek(patterns.to_vec(), seek);
+        let head = self.engine.head();
+        let (after, told, gap) = match start {
+            StartAt::Now | StartAt::Last(0) => (head, 0, None),
+            StartAt::Start => {
+                let sought = seek(Seek::Oldest).await?;
+                (sought.after, sought.evictions, None)
+            }
+            StartAt::Last(count) => {
+                let sought = seek(Seek::Newest(count as usize)).await?;
+                (sought.after, sought.evictions, None)
+            }
+            StartAt::After(asked) if asked.epoch != self.engine.epoch() => {
+                let sought = seek(Seek::Oldest).await?;
+                let gap = self.gap(patterns, asked, sought.after, GapReason::Epoch);
+                (sought.after, sought.evictions, Some(gap))
+            }
+            StartAt::After(asked) if asked.place > head => {
+                let gap = self.gap(patterns, asked, head, GapReason::Unknown);
+                (head, 0, Some(gap))
+            }
+            StartAt::After(asked) => return self.resume(patterns, asked).await,
+        };
+        Ok(Begin { after, told, gap })
+    }
+
+    /// Begins after a cursor of this log. The engine is asked only where the window may not know all.
+    async fn resume(&mut self, patterns: &[Pattern], asked: Cursor) -> Result<Begin, ReadError> {
+        let held = |pattern| &self.registrations[pattern];
+        let held: Vec<&Registration> = patterns.iter().map(held).collect();
+        let mut begin = Begin {
+            after: asked.place,
+            told: 0,
+            gap: None,
+        };
+        if self.log.has_all_after(&held, asked.place) {
+            return Ok(begin);
+        }
+        let mut want = Want {
+            patterns: patterns.to_vec(),
+            after: asked.place,
+            to: u64::MAX,
+            told: 0,
+        };
+        let mut got = self.look_into_engine(&want).await?;
+        if !got.lost.is_empty() {
+            let first = got.events.first();
+            let continues = first.map_or(got.examined, |event| event.place() - 1);
+            begin.gap = Some(self.gap(&got.lost, asked, continues, GapReason::Evicted));
+            begin.after = continues;
+            begin.told = got.evictions.unwrap_or_default();
+            got.lost.clear();
+            want.after = begin.after;
+            want.told = begin.told;
+        }
+        self.ahead = Some((want, got));
+        Ok(begin)
+    }
+
+    fn gap(&self, lost: &[Pattern], asked: Cursor, continues: u64, reason: GapReason) -> Gap {
+        Gap {
+            topics: lost.iter().map(ToString::to_string).collect(),
+            after: asked.to_string(),
+            cursor: Cursor::new(self.engine.epoch(), continues).to_string(),
+            reason,
+        }
+    }
+
+    fn release(&mut self, pattern: &Pattern) {
+        if let Some(registration) = self.registrations.remove(pattern) {
+            self.log.release(&registration);
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        for registration in self.registrations.values() {
+            self.log.release(registration);
+        }
+        self.live.fetch_sub(1, Ordering::Relaxed);
+    }
+}
