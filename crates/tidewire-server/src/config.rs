@@ -1,0 +1,224 @@
+//! What the HTTP surface is told: one struct for each component.
+//!
+//! Shape: the tables `[http]`, `[tls]`, `[auth]`, `[limits]` of the configuration file. The binary reads them and adds
+//! what is its own (addresses, engine, data folder).
+//! Failure: an unknown key or a value of the wrong form is refused while reading; what only makes sense together is
+//! checked by [`ServerConfig::check`], before a port is served. [`ConfigError`] has the key, the value, the accepted form.
+//! Source: protocol section 10.
+
+use std::{fmt, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use tidewire_protocol::Pattern;
+
+use crate::{auth::Auth, limits::LimitsConfig, origin::Origins, tls::Tls};
+
+/// Everything that [`crate::serve`] needs to know beside its sockets and its bus.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// Origins, headers, assets.
+    pub http: HttpConfig,
+    /// Who may do what.
+    pub auth: AuthConfig,
+    /// Every bound.
+    pub limits: LimitsConfig,
+    /// How the public listeners speak TLS.
+    pub tls: Tls,
+}
+
+impl ServerConfig {
+    /// The defaults, with the given TLS.
+    #[must_use]
+    pub fn new(tls: Tls) -> Self {
+        Self {
+            http: HttpConfig::default(),
+            auth: AuthConfig::default(),
+            limits: LimitsConfig::default(),
+            tls,
+        }
+    }
+
+    /// Checks what can be checked without opening anything.
+    ///
+    /// # Errors
+    /// The first key whose value cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        self.limits.check()?;
+        Origins::new(&self.http.allowed_origins)?;
+        Auth::new(&self.auth, true)?;
+        Ok(())
+    }
+}
+
+/// Origins, headers, assets: `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Origins of pages elsewhere that may use the gateway, such as `https://app.example.com`. Compared exactly.
+    /// Default none: only pages of the gateway's own origin. A page from anywhere else gets 403 `forbidden`. Behind a
+    /// TLS proxy (`--insecure-http`) the public origin belongs here too, because the gateway cannot see it.
+    pub allowed_origins: Vec<String>,
+    /// Names beside the loopback ones under which the admin port may be called, such as `gateway.internal`. Default
+    /// none. Any other Host gets 403: it would be a page that was made to point here.
+    pub admin_hosts: Vec<String>,
+    /// How long a browser remembers to use TLS only (`Strict-Transport-Security`). Default 365 days; `"0s"` sends no
+    /// such header. Never sent without TLS.
+    #[serde(with = "humantime_serde")]
+    pub hsts: Duration,
+    /// A folder to serve the pages from instead of those in the binary; for work on the pages. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub web_dir: Option<PathBuf>,
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self {
+            allowed_origins: Vec::new(),
+            admin_hosts: Vec::new(),
+            hsts: Duration::from_secs(365 * 24 * 60 * 60),
+            web_dir: None,
+        }
+    }
+}
+
+/// The certificate of the public listeners: `[tls]`.
+///
+/// Both or neither. Neither: a certificate for `localhost` is made and kept in the data folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TlsConfig {
+    /// PEM file with the certificate chain, the server's own first. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cert: Option<PathBuf>,
+    /// PEM file with the private key; refused at the start when everybody on the machine can read it. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+/// Who may do what: `[auth]`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AuthConfig {
+    /// What a client without credentials may do: `[auth.anonymous]`. Default, while every public listener is on
+    /// loopback: everything but `forget` and the gateway's own topics; on any other address: nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub anonymous: Option<AnonymousConfig>,
+    /// The API keys: `[[auth.keys]]`. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyConfig>,
+}
+
+/// What a client without credentials may do. It never may forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct AnonymousConfig {
+    /// Patterns that may be subscribed and read. Default none.
+    pub subscribe: Vec<Pattern>,
+    /// Patterns that may be published to. Default none.
+    pub publish: Vec<Pattern>,
+}
+
+/// One API key and its rights.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// Who holds it: 1 to 100 of `A-Z a-z 0-9 _ - . @`. Publish keys and rates count by this name.
+    pub name: String,
+    /// SHA-256 of the key, 64 hexadecimal digits. The key itself is written nowhere.
+    pub sha256: String,
+    /// Patterns that may be published to. Default none.
+    #[serde(default)]
+    pub publish: Vec<Pattern>,
+    /// Patterns that may be subscribed and read. Default none.
+    #[serde(default)]
+    pub subscribe: Vec<Pattern>,
+    /// Patterns whose events may be forgotten. Default none.
+    #[serde(default)]
+    pub forget: Vec<Pattern>,
+}
+
+/// A value that cannot work. The operator's mistake.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value}: accepted is {accepted}")]
+pub struct ConfigError {
+    /// The key as it stands in the file.
+    pub key: String,
+    /// The value that was found.
+    pub value: String,
+    /// What would be accepted.
+    pub accepted: String,
+}
+
+impl ConfigError {
+    pub(crate) fn new(
+        key: impl Into<String>,
+        value: impl fmt::Display,
+        accepted: impl Into<String>,
+    ) -> Self {
+        Self {
+            key: key.into(),
+            value: value.to_string(),
+            accepted: accepted.into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytesize::ByteSize;
+    use serde_json::{from_value, json};
+
+    use super::*;
+
+    #[test]
+    fn the_keys_of_the_protocol_are_read() {
+        let limits: LimitsConfig = from_value(json!({
+            "event_max_bytes": "64KiB", "batch_max_bytes": "1 MiB", "topics_per_session": 64,
+            "connections_per_address": 1000, "publishes_per_second": 1000, "handshake_timeout": "10s",
+            "header_timeout": "10s", "body_timeout": "30s", "heartbeat": "15s"
+        }))
+        .unwrap();
+        assert_eq!(limits, LimitsConfig::default());
+        let http: HttpConfig =
+            from_value(json!({"allowed_origins": ["https://app.example.com"]})).unwrap();
+        assert_eq!(http.allowed_origins, ["https://app.example.com"]);
+        let auth: AuthConfig = from_value(json!({
+            "anonymous": {"subscribe": ["public.>"], "publish": []},
+            "keys": [{"name": "shop", "sha256": "00", "publish": ["orders.>"], "subscribe": [], "forget": []}]
+        }))
+        .unwrap();
+        assert_eq!(auth.keys[0].publish[0].as_str(), "orders.>");
+    }
+
+    #[test]
+    fn a_size_may_be_a_plain_number_as_it_comes_from_the_environment() {
+        let limits: LimitsConfig = from_value(json!({"event_max_bytes": 2048})).unwrap();
+        assert_eq!(limits.event_max_bytes, ByteSize(2048));
+    }
+
+    #[test]
+    fn an_unknown_key_and_a_bad_pattern_are_refused() {
+        assert!(from_value::<LimitsConfig>(json!({"heart_beat": "15s"})).is_err());
+        assert!(from_value::<AuthConfig>(json!({"jwt": {}})).is_err());
+        assert!(from_value::<AnonymousConfig>(json!({"publish": ["a..b"]})).is_err());
+    }
+
+    #[test]
+    fn a_key_without_its_digest_is_refused() {
+        assert!(from_value::<KeyConfig>(json!({"name": "shop"})).is_err());
+    }
+
+    #[test]
+    fn what_is_written_out_reads_back_as_the_same() {
+        let text = serde_json::to_string(&LimitsConfig::default()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<LimitsConfig>(&text).unwrap(),
+            LimitsConfig::default()
+        );
+        let text = serde_json::to_string(&HttpConfig::default()).unwrap();
+        assert_eq!(
+            serde_json::from_str::<HttpConfig>(&text).unwrap(),
+            HttpConfig::default()
+        );
+    }
+}

@@ -1,0 +1,90 @@
+//! What every handler shares.
+//!
+//! Shape: one struct behind an `Arc`, made once, never changed; what moves inside it guards itself.
+//! Source: architecture: gateway nodes hold no state that another lacks but their sockets.
+
+use std::{path::PathBuf, sync::Arc};
+
+use http::HeaderValue;
+use tidewire_bus::Bus;
+
+use crate::{
+    auth::Auth,
+    config::{ConfigError, ServerConfig},
+    drain::Drain,
+    host::HostName,
+    limits::{LimitsConfig, bucket::Publishers, quota::Quota},
+    metrics::Metrics,
+    origin::Origins,
+};
+
+/// The gateway as its handlers hold it.
+pub(crate) type Shared = Arc<Gateway>;
+
+/// Everything that a request may need.
+pub(crate) struct Gateway {
+    /// The log, and the sessions over it.
+    pub(crate) bus: Bus,
+    /// Who may do what.
+    pub(crate) auth: Auth,
+    /// Which pages may ask.
+    pub(crate) origins: Origins,
+    /// Every bound.
+    pub(crate) limits: LimitsConfig,
+    /// The rates of the publishers.
+    pub(crate) publishers: Publishers,
+    /// The connections of the public listeners.
+    pub(crate) connections: Arc<Quota>,
+    /// The sessions that they carry.
+    pub(crate) sessions: Arc<Quota>,
+    /// The one orderly stop.
+    pub(crate) drain: Drain,
+    /// What is counted.
+    pub(crate) metrics: Metrics,
+    /// Names under which the admin port may be called, beside the loopback ones.
+    pub(crate) admin_hosts: Vec<HostName>,
+    /// `Strict-Transport-Security`, where it is sent.
+    pub(crate) hsts: Option<HeaderValue>,
+    /// Where the pages are taken from while somebody works on them.
+    pub(crate) web_dir: Option<PathBuf>,
+}
+
+impl Gateway {
+    /// Puts the parts together. `loopback`: every public listener is on loopback.
+    pub(crate) fn new(
+        config: &ServerConfig,
+        bus: Bus,
+        loopback: bool,
+    ) -> Result<Shared, ConfigError> {
+        config.check()?;
+        let limits = config.limits.clone();
+        let admin_hosts = config
+            .http
+            .admin_hosts
+            .iter()
+            .map(|name| {
+                HostName::parse(name).ok_or_else(|| {
+                    ConfigError::new("http.admin_hosts", name, "a name, or a name and a port")
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let hsts = match config.http.hsts.as_secs() {
+            0 => None,
+            seconds => HeaderValue::from_str(&format!("max-age={seconds}")).ok(),
+        };
+        Ok(Arc::new(Self {
+            bus,
+            auth: Auth::new(&config.auth, loopback)?,
+            origins: Origins::new(&config.http.allowed_origins)?,
+            publishers: Publishers::new(limits.publishes_per_second),
+            connections: Quota::new(limits.connections_per_address, limits.connections_total),
+            sessions: Quota::new(limits.sessions_per_address, limits.sessions_total),
+            drain: Drain::default(),
+            metrics: Metrics::new(),
+            admin_hosts,
+            hsts,
+            web_dir: config.http.web_dir.clone(),
+            limits,
+        }))
+    }
+}

@@ -1,0 +1,253 @@
+//! The HTTP surface of the gateway: publish, WebSocket, SSE, long-poll, read, admin.
+//!
+//! The nouns, in the order to read them: [`Server`] puts everything together and stops it in order; `router` has every
+//! route and layer in one column; `publish` and `read` are the REST verbs; `transport` is what the three transports
+//! share, and each of `transport/{websocket,sse,poll}` turns the batches of its session into its own bytes. Around them:
+//! `listener` and `tls` (connections), `auth` and `origin` (who may), `error` (what a client learns), `limits` (every bound
+//! by name), `drain`, `health`, `metrics`, `admin`, `assets`.
+//!
+//! **Invariants.** It knows the engine only through the bus. No transport has a queue of its own: a session is a cursor over
+//! the log. Nothing from the network panics the process; what would is caught, counted and answered. Nothing here waits
+//! for a subscriber while it holds a lock.
+//!
+//! Source: the protocol document, all sections.
+
+mod admin;
+mod assets;
+mod auth;
+mod config;
+mod drain;
+mod error;
+mod gateway;
+mod health;
+mod host;
+mod limits;
+mod listener;
+mod metrics;
+mod origin;
+mod publish;
+mod read;
+mod router;
+mod tls;
+mod transport;
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
+
+use axum::Router;
+use axum_server::Handle;
+use tidewire_bus::Bus;
+use tokio::{task::JoinSet, time::timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+pub use config::{
+    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, ServerConfig, TlsConfig,
+};
+pub use limits::LimitsConfig;
+pub use tls::{Tls, TlsError};
+
+use crate::{
+    gateway::{Gateway, Shared},
+    limits::quota::Quota,
+    listener::Door,
+};
+
+/// Sockets that are bound already: tests take port 0, the binary says which port is in use before anything starts.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For clients. At least one.
+    pub public: Vec<TcpListener>,
+    /// For the operator, on loopback; plain HTTP.
+    pub admin: Option<TcpListener>,
+}
+
+/// Why the gateway does not serve. The operator's to mend.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// A value that cannot work.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// There is no public listener.
+    #[error("no address to listen on")]
+    NoListener,
+    /// A socket cannot be used.
+    #[error("a listening socket cannot be used: {0}")]
+    Socket(#[from] io::Error),
+}
+
+/// Serves until the token is cancelled, then drains.
+///
+/// # Errors
+/// Nothing was served: a value, the certificate or a socket cannot work.
+///
+/// # Cancel safety
+/// A dropped call ends everything at once: sessions are cut and may resume by their cursors.
+pub async fn serve(
+    config: ServerConfig,
+    bus: Bus,
+    listeners: Listeners,
+    shutdown: CancellationToken,
+) -> Result<(), ServeError> {
+    Server::new(&config, bus, listeners)?.run(shutdown).await
+}
+
+/// A gateway that is ready to serve: everything that can go wrong at a start has gone right.
+pub struct Server {
+    gateway: Shared,
+    tls: Option<TlsAcceptor>,
+    listeners: Listeners,
+}
+
+impl Server {
+    /// Checks the configuration, reads or makes the certificate.
+    ///
+    /// Connections wait in the sockets from the moment they are bound, so a caller may announce them when this returns.
+    ///
+    /// # Errors
+    /// A value, the certificate or a socket cannot work.
+    pub fn new(config: &ServerConfig, bus: Bus, listeners: Listeners) -> Result<Self, ServeError> {
+        if listeners.public.is_empty() {
+            return Err(ServeError::NoListener);
+        }
+        let addresses = listeners.public.iter().map(TcpListener::local_addr);
+        let addresses: Vec<SocketAddr> = addresses.collect::<Result<_, _>>()?;
+        let loopback = addresses
+            .iter()
+            .all(|address| address.ip().to_canonical().is_loopback());
+        Ok(Self {
+            gateway: Gateway::new(config, bus, loopback)?,
+            tls: tls::acceptor(&config.tls)?,
+            listeners,
+        })
+    }
+
+    /// Serves until the token is cancelled, then drains: readiness off, no new connections, `bye` to the sessions, time for
+    /// what is in flight, the end of what is left. The bus is left running; its owner stops it afterwards.
+    ///
+    /// # Errors
+    /// A socket cannot be used.
+    ///
+    /// # Cancel safety
+    /// As [`serve`].
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ServeError> {
+        let Self {
+            gateway,
+            tls,
+            listeners,
+        } = self;
+        let limits = &gateway.limits;
+        // Sessions of a dropped call end too; their tasks are not all ours.
+        let _cut = CutOnDrop(gateway.clone());
+
+        let door = Door::new(tls, gateway.connections.clone(), limits);
+        let routes = router::routes(&gateway);
+        let mut public = Running::default();
+        for socket in listeners.public {
+            tracing::info!(address = %socket.local_addr()?, "listening");
+            public.add(socket, door.clone(), routes.clone(), &gateway)?;
+        }
+        let mut admin = Running::default();
+        if let Some(socket) = listeners.admin {
+            let operators = Quota::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
+            admin.add(
+                socket,
+                Door::new(None, operators, limits),
+                admin::routes(&gateway),
+                &gateway,
+            )?;
+        }
+
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            ended = public.servers.join_next() => {
+                // A server ends by itself only when its socket is beyond use.
+                if let Some(Ok(Err(error))) = ended {
+                    return Err(error.into());
+                }
+            }
+        }
+
+        tracing::info!(sessions = gateway.sessions.held(), "draining");
+        gateway.drain.begin();
+        public.stop(limits.drain_timeout);
+        let in_time = timeout(limits.drain_timeout, async {
+            gateway.drain.sessions_gone().await;
+            public.gone().await;
+        });
+        if in_time.await.is_err() {
+            tracing::info!(
+                sessions = gateway.sessions.held(),
+                "drain timed out; the rest is cut"
+            );
+        }
+        gateway.drain.end();
+        admin.stop(ADMIN_GRACE);
+        // The operator sees the last numbers; what still hangs is dropped with the set.
+        let _ = timeout(ADMIN_GRACE, admin.gone()).await;
+        tracing::info!("drained");
+        Ok(())
+    }
+}
+
+/// The servers of one kind, one for each socket.
+#[derive(Default)]
+struct Running {
+    handles: Vec<Handle<SocketAddr>>,
+    servers: JoinSet<io::Result<()>>,
+}
+
+impl Running {
+    fn add(
+        &mut self,
+        socket: TcpListener,
+        door: Door,
+        routes: Router,
+        gateway: &Shared,
+    ) -> io::Result<()> {
+        let handle = Handle::new();
+        let server = listener::open(socket, door, handle.clone(), &gateway.limits)?;
+        self.handles.push(handle);
+        self.servers.spawn(server.serve(routes.into_make_service()));
+        Ok(())
+    }
+
+    /// No new connections; those that are open end after their answers, at the latest when the time is over.
+    fn stop(&self, time: Duration) {
+        for handle in &self.handles {
+            handle.graceful_shutdown(Some(time));
+        }
+    }
+
+    async fn gone(&mut self) {
+        while self.servers.join_next().await.is_some() {}
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        for handle in &self.handles {
+            handle.shutdown();
+        }
+    }
+}
+
+struct CutOnDrop(Shared);
+
+impl Drop for CutOnDrop {
+    fn drop(&mut self) {
+        self.0.drain.end();
+    }
+}
+
+/// Connections on the admin port at a time.
+const ADMIN_CONNECTIONS: usize = 64;
+/// How long the admin port goes on after the drain, for an answer in flight.
+const ADMIN_GRACE: Duration = Duration::from_millis(200);

@@ -1,0 +1,181 @@
+//! Somebody who publishes now: the checks of each event, and the append.
+//!
+//! Shape: what is admitted is appended in one go; answers and refusals come back in the order of the elements.
+//! Bound: `event_max_bytes`, `publishes_per_second`.
+//! Failure: a [`Refusal`] for each element that is not admitted or not acknowledged.
+//! Source: protocol section 4.
+
+use std::{
+    net::IpAddr,
+    sync::OnceLock,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use tidewire_bus::{Append, Appended, IdempotencyKey};
+use tidewire_protocol::{
+    Code, EventBody, EventType, Payload, PublishAnswer, PublishElement, Topic,
+};
+
+use crate::{
+    auth::Identity,
+    error::Refusal,
+    gateway::Gateway,
+    limits::{bytes, quota::one_client},
+};
+
+/// Somebody who publishes now: what is checked for each event, and how it is appended.
+pub(super) struct Publisher<'a> {
+    gateway: &'a Gateway,
+    identity: &'a Identity,
+    /// The name under which the rate is counted: the key, or the address of somebody without one.
+    rate: String,
+    /// The pause that an earlier element of this request was told. Those after it get the same, so that what a publisher
+    /// repeats keeps its order: a token that has dripped in meanwhile must not let a later element overtake.
+    limited: OnceLock<Duration>,
+}
+
+impl<'a> Publisher<'a> {
+    pub(super) fn new(gateway: &'a Gateway, identity: &'a Identity, address: IpAddr) -> Self {
+        let rate = if identity.is_anonymous() {
+            format!("address:{}", one_client(address))
+        } else {
+            identity.name().to_owned()
+        };
+        Self {
+            gateway,
+            identity,
+            rate,
+            limited: OnceLock::new(),
+        }
+    }
+
+    /// Every check of one event, the rate last: what is refused for another reason costs nothing.
+    pub(super) fn admit(
+        &self,
+        topic: Topic,
+        event_type: Option<&EventType>,
+        payload: &Payload,
+        key: Option<String>,
+    ) -> Result<Append, Refusal> {
+        self.require_right(&topic)?;
+        let body = EventBody::new(event_type, payload);
+        let (length, bound) = (
+            body.as_bytes().len(),
+            bytes(self.gateway.limits.event_max_bytes),
+        );
+        if length > bound {
+            let message = format!("the event has {length} bytes; at most {bound} are taken");
+            return Err(Refusal::new(Code::TooLarge, message));
+        }
+        let taken = match self.limited.get() {
+            Some(pause) => Err(*pause),
+            None => self.gateway.publishers.take(&self.rate, Instant::now()),
+        };
+        taken.map_err(|pause| {
+            let pause = *self.limited.get_or_init(|| pause);
+            let bound = self.gateway.limits.publishes_per_second;
+            let message = format!("more than {bound} events in a second");
+            Refusal::new(Code::RateLimited, message).with_retry_after(pause)
+        })?;
+        let key = key.map(|key| IdempotencyKey {
+            publisher: self.identity.name().to_owned(),
+            key,
+        });
+        Ok(Append { topic, body, key })
+    }
+
+    pub(super) fn require_right(&self, topic: &Topic) -> Result<(), Refusal> {
+        if topic.is_reserved() {
+            return Err(Refusal::new(
+                Code::Forbidden,
+                "topics that begin with \"$\" are the gateway's own",
+            ));
+        }
+        if !self.identity.may_publish(topic) {
+            return Err(self.identity.refusal());
+        }
+        Ok(())
+    }
+
+    async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, Refusal>> {
+        let started = Instant::now();
+        let answers = self.gateway.bus.append(batch).await;
+        self.gateway.metrics.appended(started.elapsed());
+        let fresh = answers
+            .iter()
+            .flatten()
+            .filter(|appended| !appended.duplicate)
+            .count();
+        self.gateway.metrics.published(fresh as u64);
+        answers
+            .into_iter()
+            .map(|answer| answer.map_err(Refusal::from))
+            .collect()
+    }
+
+    pub(super) async fn append_one(&self, append: Append) -> Result<Appended, Refusal> {
+        let mut answers = self.append(vec![append]).await;
+        // The bus answers every element; without an answer nothing is known.
+        answers.pop().unwrap_or_else(|| Err(Refusal::unknown()))
+    }
+
+    /// 201, or 200 for a key that was seen before.
+    pub(super) async fn answer_one(&self, append: Append) -> Result<Response, Refusal> {
+        let topic = append.topic.clone();
+        let appended = self.append_one(append).await?;
+        let status = if appended.duplicate {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
+        Ok((status, Json(answer(&appended, &topic))).into_response())
+    }
+
+    /// An answer or a problem for every element, in order.
+    pub(super) async fn append_all(
+        &self,
+        wanted: Vec<Result<Append, Refusal>>,
+    ) -> Vec<PublishElement> {
+        let mut batch = Vec::new();
+        // Where an element was admitted there is its topic, and its answer is the next one of the bus.
+        let mut places = Vec::with_capacity(wanted.len());
+        for element in wanted {
+            places.push(element.map(|append| {
+                let topic = append.topic.clone();
+                batch.push(append);
+                topic
+            }));
+        }
+        let mut answers = if batch.is_empty() {
+            Vec::new()
+        } else {
+            self.append(batch).await
+        }
+        .into_iter();
+        let element = |place: Result<Topic, Refusal>| {
+            let answered = place.and_then(|topic| {
+                let appended = answers.next().unwrap_or_else(|| Err(Refusal::unknown()))?;
+                Ok(answer(&appended, &topic))
+            });
+            let answered = answered.map_err(|refusal| {
+                self.gateway.metrics.publish_refused(refusal.code());
+                refusal.into_problem()
+            });
+            PublishElement::from(answered)
+        };
+        places.into_iter().map(element).collect()
+    }
+}
+
+fn answer(appended: &Appended, topic: &Topic) -> PublishAnswer {
+    PublishAnswer {
+        id: appended.id.to_string(),
+        topic: topic.to_string(),
+        duplicate: appended.duplicate,
+    }
+}

@@ -1,0 +1,169 @@
+//! What all transports share: who may open a session, where it begins, how it ends.
+//!
+//! Shape: a request becomes an [`Opening`] (who, what, from where) or a refusal; a [`Seat`] is what a session takes up
+//! while it lasts. Each transport below turns the batches of its session into its own bytes and knows nothing else.
+//! Bound: `sessions_per_address`, `sessions_total`, `topics_per_session`, `delivery_max_events`, `delivery_max_bytes`.
+//! Failure: every session ends through [`Seat::end`] with one close reason, or is dropped with its connection.
+//! Source: protocol section 3; architecture, "The one idea".
+
+pub(crate) mod poll;
+pub(crate) mod sse;
+pub(crate) mod websocket;
+
+use std::time::Instant;
+
+use http::HeaderMap;
+use tidewire_bus::SessionOptions;
+use tidewire_protocol::{CloseReason, Code, StartAt, SubscribeQuery};
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::{
+    auth::{Identity, bad_credentials},
+    error::Refusal,
+    gateway::Shared,
+    limits::{bytes, quota::Permit},
+    listener::Peer,
+};
+
+/// What carries a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Transport {
+    WebSocket,
+    Sse,
+    Poll,
+}
+
+impl Transport {
+    /// The word in metrics and logs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::WebSocket => "websocket",
+            Self::Sse => "sse",
+            Self::Poll => "poll",
+        }
+    }
+}
+
+/// A request for a session that may be granted.
+#[derive(Debug)]
+pub(crate) struct Opening {
+    pub(crate) identity: Identity,
+    pub(crate) query: SubscribeQuery,
+}
+
+impl Opening {
+    /// Reads and checks what all transports read and check; rights come afterwards.
+    pub(crate) fn read(
+        gateway: &Shared,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Self, Refusal> {
+        let identity = gateway.auth.identify(headers)?;
+        let query =
+            SubscribeQuery::parse(query.unwrap_or_default(), gateway.limits.topics_per_session)?;
+        if query.ticket.is_some() {
+            // This release gives no tickets, so none can be good.
+            return Err(bad_credentials());
+        }
+        if query.presence || query.presence_data.is_some() {
+            return Err(Refusal::new(
+                Code::BadRequest,
+                "presence: this gateway does not serve presence yet",
+            ));
+        }
+        Ok(Self { identity, query })
+    }
+
+    /// Asks for a topic and for the right to read all of them, as `/sse` and `/poll` do.
+    pub(crate) fn require_topics(&self) -> Result<(), Refusal> {
+        self.query.require_topic()?;
+        self.identity.require_subscribe(&self.query.topics)
+    }
+
+    /// Where the session begins.
+    pub(crate) fn start(&self) -> StartAt {
+        self.query.start.unwrap_or(StartAt::Now)
+    }
+}
+
+/// How much a session takes from the log at a time.
+pub(crate) fn options(gateway: &Shared, query: &SubscribeQuery) -> SessionOptions {
+    SessionOptions {
+        batch_max_events: gateway.limits.delivery_max_events,
+        batch_max_bytes: bytes(gateway.limits.delivery_max_bytes),
+        conflate: query.conflate,
+    }
+}
+
+/// What a session takes up while it lasts: a place under the caps, a place in the drain, its line in the metrics.
+pub(crate) struct Seat {
+    gateway: Shared,
+    transport: Transport,
+    reason: CloseReason,
+    /// When a chunk was handed to the connection that has not come back for more.
+    handed_over: Option<Instant>,
+    _permit: Permit,
+    _drain: TaskTrackerToken,
+}
+
+impl Seat {
+    /// One more session of this peer, or `None` over capacity.
+    pub(crate) fn take(gateway: &Shared, peer: &Peer, transport: Transport) -> Option<Self> {
+        if peer.over_capacity {
+            return None;
+        }
+        let permit = gateway.sessions.take(peer.address.ip())?;
+        gateway.metrics.opened(transport);
+        Some(Self {
+            gateway: gateway.clone(),
+            transport,
+            // What it is when the client simply goes.
+            reason: CloseReason::GoingAway,
+            handed_over: None,
+            _permit: permit,
+            _drain: gateway.drain.session(),
+        })
+    }
+
+    /// The one end of a session.
+    pub(crate) fn end(mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    /// For a transport that is asked for each chunk: it is asked now, or has given one.
+    pub(crate) fn asked(&mut self, now: bool) {
+        self.handed_over = (!now).then(Instant::now);
+    }
+
+    /// Counts what was handed to the connection.
+    pub(crate) fn delivered(&self, batch: &tidewire_bus::Batch) {
+        self.gateway
+            .metrics
+            .delivered(self.transport, batch.events.len());
+        if let Some(gap) = &batch.gap {
+            self.gateway.metrics.gap(gap.reason);
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.gateway.metrics.panicked();
+        }
+        let write_timeout = self.gateway.limits.write_timeout;
+        if self
+            .handed_over
+            .is_some_and(|since| since.elapsed() >= write_timeout)
+        {
+            // The connection was closed for it, and nothing could be said any more.
+            self.reason = CloseReason::TooSlow;
+        }
+        self.gateway.metrics.ended(self.transport, self.reason);
+        tracing::debug!(
+            transport = self.transport.name(),
+            code = self.reason.code(),
+            "session ended"
+        );
+    }
+}

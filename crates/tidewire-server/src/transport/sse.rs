@@ -1,0 +1,296 @@
+//! Server-sent events: `GET /sse`.
+//!
+//! Shape: one body that never ends by itself. Each batch of the session is one chunk, so that it is one write; in silence a
+//! heartbeat goes out.
+//! Unit: blocks of the WHATWG event stream; the encoder is the protocol crate's.
+//! Bound: one batch at a time. While the reader does not read, nothing is taken from the log: its cursor falls behind.
+//! Failure: a stream ends cleanly after `bye`; before it begins an error is a problem. A browser's `EventSource` never
+//! comes back after 503 or 204, so over capacity it gets 200, `retry:` and `bye` 4100.
+//! Source: protocol section 3.1.
+
+use std::convert::Infallible;
+
+use axum::{
+    Extension,
+    body::Body,
+    extract::{RawQuery, State},
+    response::Response,
+};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE},
+};
+use tidewire_bus::{Batch, ReadError, Session};
+use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, StartAt, event_stream};
+
+use super::{Opening, Seat, Transport, options};
+use crate::{
+    drain::{millis, retry_ms},
+    error::Refusal,
+    gateway::Shared,
+    listener::Peer,
+};
+
+/// `GET /sse`.
+pub(crate) async fn serve(
+    State(gateway): State<Shared>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Refusal> {
+    let mut opening = Opening::read(&gateway, &headers, query.as_deref())?;
+    if let Some(start) = last_event_id(&headers)? {
+        opening.query.start = Some(start);
+    }
+    opening.require_topics()?;
+    let Some(seat) = Seat::take(&gateway, &peer, Transport::Sse) else {
+        return over_capacity(&headers);
+    };
+    let start = opening.start();
+    let mut session = gateway.bus.open(options(&gateway, &opening.query));
+    let subscribed = session.subscribe(opening.query.topics, start).await?;
+    tracing::debug!(session = session.id(), address = %peer.address, transport = "sse", "session opened");
+    let hello = Hello {
+        session: session.id().to_owned(),
+        cursor: subscribed.cursor.to_string(),
+        resumed: subscribed.resumed,
+        heartbeat_ms: millis(gateway.limits.heartbeat),
+    };
+    let body = Stream {
+        next: Next::Hello(hello),
+        data_only: opening.query.format_data,
+        skipped: 0,
+        gateway,
+        session,
+        seat,
+    };
+    Ok(response(Body::from_stream(stream::unfold(
+        Some(body),
+        step,
+    ))))
+}
+
+/// A stream between two chunks.
+struct Stream {
+    gateway: Shared,
+    session: Session,
+    seat: Seat,
+    next: Next,
+    /// `format=data`: the payload alone.
+    data_only: bool,
+    /// What conflation left out since the last heartbeat.
+    skipped: u64,
+}
+
+/// What the next chunk is.
+enum Next {
+    Hello(Hello),
+    /// At once and in a chunk of its own: some middleboxes hold the first chunk until the second.
+    FirstHeartbeat,
+    Live,
+}
+
+/// One chunk; `None` after `bye`.
+async fn step(stream: Option<Stream>) -> Option<(Result<Bytes, Infallible>, Option<Stream>)> {
+    let mut stream = stream?;
+    stream.seat.asked(true);
+    let chunk = match std::mem::replace(&mut stream.next, Next::Live) {
+        Next::Hello(hello) => {
+            stream.next = Next::FirstHeartbeat;
+            joined(&[
+                event_stream::retry(RETRY_MS),
+                event_stream::hello(&hello, &hello.cursor),
+            ])
+        }
+        Next::FirstHeartbeat => stream.heartbeat(),
+        Next::Live => match stream.live().await {
+            Ok(chunk) => chunk,
+            Err(reason) => return Some((Ok(stream.bye(reason)), None)),
+        },
+    };
+    stream.seat.asked(false);
+    Some((Ok(chunk), Some(stream)))
+}
+
+impl Stream {
+    async fn live(&mut self) -> Result<Bytes, CloseReason> {
+        let heartbeat = self.gateway.limits.heartbeat;
+        let read = tokio::select! {
+            biased;
+            () = self.gateway.drain.begun() => return Err(CloseReason::Draining),
+            read = self.session.next_within(heartbeat) => read,
+        };
+        match read {
+            Ok(Some(batch)) => Ok(self.batch(&batch)),
+            Ok(None) => Ok(self.heartbeat()),
+            Err(error) => Err(broken(&error)),
+        }
+    }
+
+    fn batch(&mut self, batch: &Batch) -> Bytes {
+        self.seat.delivered(batch);
+        self.skipped += batch.skipped;
+        let gap = batch.gap.as_ref().map(event_stream::gap);
+        let events = batch.events.iter().map(|event| {
+            if self.data_only {
+                event.sse_data()
+            } else {
+                event.sse()
+            }
+        });
+        let blocks: Vec<Bytes> = gap.into_iter().chain(events.cloned()).collect();
+        joined(&blocks)
+    }
+
+    fn heartbeat(&mut self) -> Bytes {
+        event_stream::hb(&Hb {
+            cursor: self.session.cursor().to_string(),
+            skipped: std::mem::take(&mut self.skipped),
+            stale: false,
+        })
+    }
+
+    fn bye(self, reason: CloseReason) -> Bytes {
+        self.seat.end(reason);
+        bye(reason)
+    }
+}
+
+/// One chunk of several blocks; a single one is shared with every other session.
+fn joined(blocks: &[Bytes]) -> Bytes {
+    if let [one] = blocks {
+        return one.clone();
+    }
+    let mut chunk = BytesMut::with_capacity(blocks.iter().map(Bytes::len).sum());
+    for block in blocks {
+        chunk.extend_from_slice(block);
+    }
+    chunk.freeze()
+}
+
+fn bye(reason: CloseReason) -> Bytes {
+    event_stream::bye(&Bye::new(reason, Some(retry_ms())))
+}
+
+/// The engine failed under an open session: it may come back, here or elsewhere.
+fn broken(error: &ReadError) -> CloseReason {
+    tracing::warn!(%error, "session cannot read");
+    CloseReason::GoingAway
+}
+
+/// What a reconnecting `EventSource` sends; it wins over the address, which still has the first cursor.
+fn last_event_id(headers: &HeaderMap) -> Result<Option<StartAt>, Refusal> {
+    let mut values = headers.get_all("last-event-id").iter();
+    let Some(value) = values.next() else {
+        return Ok(None);
+    };
+    let cursor = value
+        .to_str()
+        .ok()
+        .filter(|_| values.next().is_none())
+        .and_then(|text| Cursor::parse(text).ok());
+    match cursor {
+        Some(cursor) => Ok(Some(StartAt::After(cursor))),
+        None => Err(Refusal::new(
+            Code::BadCursor,
+            "Last-Event-ID: not a cursor that this gateway gave",
+        )),
+    }
+}
+
+fn over_capacity(headers: &HeaderMap) -> Result<Response, Refusal> {
+    let accepts = headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    if !accepts
+        .into_iter()
+        .any(|value| value.contains(EVENT_STREAM))
+    {
+        return Err(Refusal::over_capacity());
+    }
+    let chunk = joined(&[
+        event_stream::retry(RETRY_OVER_CAPACITY_MS),
+        bye(CloseReason::OverCapacity),
+    ]);
+    Ok(response(Body::from(chunk)))
+}
+
+fn response(body: Body) -> Response {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(EVENT_STREAM));
+    headers.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("no-store, no-transform"),
+    );
+    headers.insert(
+        HeaderName::from_static("x-accel-buffering"),
+        HeaderValue::from_static("no"),
+    );
+    response
+}
+
+const EVENT_STREAM: &str = "text/event-stream";
+/// How soon a browser comes back after a cut.
+const RETRY_MS: u64 = 2000;
+/// How soon it comes back when there was no room.
+const RETRY_OVER_CAPACITY_MS: u64 = 15_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append("last-event-id", HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_last_event_id_is_one_cursor_or_an_error() {
+        assert_eq!(last_event_id(&headers(&[])).unwrap(), None);
+        let cursor = Cursor::parse("k3f9-41042").unwrap();
+        assert_eq!(
+            last_event_id(&headers(&["k3f9-41042"])).unwrap(),
+            Some(StartAt::After(cursor))
+        );
+        for bad in [
+            &["-1"][..],
+            &[""],
+            &[":"],
+            &["now"],
+            &["k3f9-41042", "k3f9-41042"],
+        ] {
+            assert_eq!(
+                last_event_id(&headers(bad)).unwrap_err().code(),
+                Code::BadCursor,
+                "{bad:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_room_a_native_event_source_gets_a_stream_that_ends() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(
+            over_capacity(&headers).unwrap_err().code(),
+            Code::Unavailable
+        );
+        headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
+        let response = over_capacity(&headers).unwrap();
+        assert_eq!(response.status(), 200);
+        assert_eq!(response.headers()["x-accel-buffering"], "no");
+    }
+
+    #[test]
+    fn one_block_is_shared_and_several_become_one_chunk() {
+        let one = Bytes::from_static(b"a");
+        assert_eq!(joined(std::slice::from_ref(&one)).as_ptr(), one.as_ptr());
+        assert_eq!(joined(&[one.clone(), one]), "aa");
+    }
+}

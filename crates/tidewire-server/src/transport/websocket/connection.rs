@@ -1,0 +1,144 @@
+//! The loop of one WebSocket.
+//!
+//! Shape: what the session has goes out, what the client sends is answered, in silence a heartbeat; one `select!`, one call
+//! for each arm.
+//! Unit: a tick is the earliest of: the next ping, the end of the silence, the deadline of the `auth` frame.
+//! Bound: one batch at a time; [`UNANSWERED_MAX`] pings.
+//! Failure: whatever ends the loop is an [`End`]; it is said where it can be, and counted.
+//! Source: protocol section 3.3; house style section 8.
+
+use std::{net::IpAddr, time::Instant};
+
+use tidewire_bus::{Batch, ReadError, Session, Subscribed};
+use tidewire_protocol::{CloseReason, Code, Hb, Hello, ServerFrame};
+use tokio::time::sleep_until;
+
+use super::{
+    Waiting, frames,
+    socket::{End, Socket},
+};
+use crate::{
+    auth::Identity, drain::millis, error::Refusal, gateway::Shared, limits::bucket::Bucket,
+    transport::Seat,
+};
+
+/// An open WebSocket and its session.
+pub(super) struct Connection {
+    pub(super) gateway: Shared,
+    /// Publishes without a key are counted by it.
+    pub(super) address: IpAddr,
+    pub(super) hello: Subscribed,
+    pub(super) socket: Socket,
+    pub(super) session: Session,
+    pub(super) seat: Seat,
+    pub(super) identity: Identity,
+    pub(super) waiting: Option<Waiting>,
+    /// When an `auth` frame must have come, while one is needed.
+    pub(super) auth_deadline: Option<Instant>,
+    /// The allowance of frames.
+    pub(super) frames: Bucket,
+    pub(super) next_ping: Instant,
+    /// Pings since anything was heard.
+    pub(super) unanswered: u32,
+    /// What conflation left out since the last heartbeat.
+    pub(super) skipped: u64,
+}
+
+impl Connection {
+    /// All of a connection's life. This future is what an idle connection costs, so whatever is large and rare is boxed.
+    pub(super) async fn run(mut self) {
+        tracing::debug!("session opened");
+        let gateway = self.gateway.clone();
+        let end = tokio::select! {
+            end = self.serve() => end,
+            () = gateway.drain.ended() => End::Gone(CloseReason::Draining),
+        };
+        Box::pin(self.socket.end(end)).await;
+        self.seat.end(end.reason());
+    }
+
+    /// The loop. Every arm is cancel safe: `next` moves its cursor only with a batch that it returned, `receive` keeps what
+    /// it has read.
+    async fn serve(&mut self) -> End {
+        if let Err(end) = Box::pin(self.hello()).await {
+            return end;
+        }
+        loop {
+            let tick = self.next_tick();
+            let step = tokio::select! {
+                () = self.gateway.drain.begun() => Err(End::Say(CloseReason::Draining)),
+                heard = self.socket.receive() => Box::pin(self.heard(heard)).await,
+                read = self.session.next() => Box::pin(self.deliver(read)).await,
+                () = sleep_until(tick.into()) => Box::pin(self.tick()).await,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    async fn hello(&mut self) -> Result<(), End> {
+        let hello = Hello {
+            session: self.session.id().to_owned(),
+            cursor: self.hello.cursor.to_string(),
+            resumed: self.hello.resumed,
+            heartbeat_ms: millis(self.gateway.limits.heartbeat),
+        };
+        self.socket.send(ServerFrame::Hello(&hello).encode()).await
+    }
+
+    async fn deliver(&mut self, read: Result<Batch, ReadError>) -> Result<(), End> {
+        let batch = read.map_err(|error| {
+            tracing::warn!(%error, "session cannot read");
+            End::Say(CloseReason::GoingAway)
+        })?;
+        self.skipped += batch.skipped;
+        if let Some(gap) = &batch.gap {
+            self.socket.feed(ServerFrame::Gap(gap).encode()).await?;
+        }
+        for event in &batch.events {
+            self.socket.feed(event.json().clone()).await?;
+        }
+        self.socket.flush().await?;
+        self.seat.delivered(&batch);
+        Ok(())
+    }
+
+    /// When there is something to do although nothing came.
+    fn next_tick(&self) -> Instant {
+        let silence = self.socket.last_sent() + self.gateway.limits.heartbeat;
+        let tick = silence.min(self.next_ping);
+        self.auth_deadline
+            .map_or(tick, |deadline| tick.min(deadline))
+    }
+
+    async fn tick(&mut self) -> Result<(), End> {
+        let now = Instant::now();
+        let heartbeat = self.gateway.limits.heartbeat;
+        if self.auth_deadline.is_some_and(|deadline| deadline <= now) {
+            let refusal = Refusal::new(Code::Unauthorized, "no auth frame came in time");
+            self.socket.send(frames::error(None, &refusal)).await?;
+            return Err(End::Say(CloseReason::Unauthorized));
+        }
+        if self.next_ping <= now {
+            if self.unanswered >= UNANSWERED_MAX {
+                return Err(End::Say(CloseReason::HeartbeatTimeout));
+            }
+            self.unanswered += 1;
+            self.next_ping = now + heartbeat;
+            self.socket.ping().await?;
+        }
+        if self.socket.last_sent() + heartbeat <= now {
+            let hb = Hb {
+                cursor: self.session.cursor().to_string(),
+                skipped: std::mem::take(&mut self.skipped),
+                stale: false,
+            };
+            self.socket.send(ServerFrame::Hb(&hb).encode()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Pings without an answer before the connection counts as dead.
+const UNANSWERED_MAX: u32 = 2;

@@ -1,0 +1,202 @@
+//! Answers to the frames of a client.
+//!
+//! Shape: one method for each frame. Frames are answered in the order in which they came; while one is answered nothing is
+//! delivered, and nothing is lost by that: the session is a cursor.
+//! Bound: `frames_per_second` (4101 beyond it), `topics_per_session`, and for a publish the same checks as over REST.
+//! Failure: an `error` frame with the stable code; the connection stays, unless the frame was no JSON object (4000).
+//! Source: protocol section 3.3.
+
+use std::{collections::HashSet, time::Instant};
+
+use serde_json::value::RawValue;
+use tidewire_protocol::{
+    ClientFrame, CloseReason, Code, FrameError, Pattern, Publish, ServerFrame, StartAt,
+};
+
+use super::{
+    connection::Connection,
+    socket::{End, Heard},
+};
+use crate::{error::Refusal, publish};
+
+type Reference = Option<Box<RawValue>>;
+
+impl Connection {
+    /// Answers what was heard.
+    pub(super) async fn heard(&mut self, heard: Result<Heard, End>) -> Result<(), End> {
+        let heard = heard?;
+        self.unanswered = 0;
+        if self
+            .frames
+            .take(self.gateway.limits.frames_per_second, Instant::now())
+            .is_err()
+        {
+            return Err(End::Say(CloseReason::RateLimited));
+        }
+        let Heard::Text(text) = heard else {
+            return Ok(());
+        };
+        match ClientFrame::parse(text.as_str()) {
+            Ok(frame) => self.answer(frame).await,
+            Err(FrameError::Bad {
+                reference,
+                code,
+                message,
+            }) => self.refuse(&reference, &Refusal::new(code, message)).await,
+            Err(error @ FrameError::NotAnObject { .. }) => {
+                let refusal = Refusal::new(Code::BadRequest, error.to_string());
+                self.refuse(&None, &refusal).await?;
+                Err(End::Say(CloseReason::BadFrame))
+            }
+        }
+    }
+
+    async fn answer(&mut self, frame: ClientFrame) -> Result<(), End> {
+        match frame {
+            ClientFrame::Subscribe {
+                reference,
+                topics,
+                start,
+            } => self.subscribe(reference, topics, start).await,
+            ClientFrame::Unsubscribe { reference, topics } => {
+                self.session.unsubscribe(&topics);
+                self.send(ServerFrame::done(reference.as_deref())).await
+            }
+            ClientFrame::Publish { reference, publish } => self.publish(reference, publish).await,
+            ClientFrame::Auth { reference, token } => self.auth(reference, &token).await,
+            ClientFrame::Ping { reference } => {
+                self.send(ServerFrame::Pong {
+                    reference: reference.as_deref(),
+                })
+                .await
+            }
+            ClientFrame::Presence { reference, .. }
+            | ClientFrame::Enter { reference, .. }
+            | ClientFrame::Leave { reference, .. } => {
+                let refusal =
+                    Refusal::new(Code::BadRequest, "this gateway does not serve presence yet");
+                self.refuse(&reference, &refusal).await
+            }
+        }
+    }
+
+    async fn subscribe(
+        &mut self,
+        reference: Reference,
+        topics: Vec<Pattern>,
+        start: Option<StartAt>,
+    ) -> Result<(), End> {
+        if let Err(refusal) = self
+            .identity
+            .require_subscribe(&topics)
+            .and_then(|()| self.require_room(&topics))
+        {
+            return self.refuse(&reference, &refusal).await;
+        }
+        match self
+            .session
+            .subscribe(topics, start.unwrap_or(StartAt::Now))
+            .await
+        {
+            Ok(begun) => {
+                let ok = ServerFrame::Ok {
+                    reference: reference.as_deref(),
+                    cursor: Some(begun.cursor),
+                    resumed: Some(begun.resumed),
+                    id: None,
+                    duplicate: false,
+                    expires: None,
+                };
+                self.send(ok).await
+            }
+            Err(error) => self.refuse(&reference, &error.into()).await,
+        }
+    }
+
+    /// Counts what the session would then have; a pattern that it has already costs nothing.
+    fn require_room(&self, topics: &[Pattern]) -> Result<(), Refusal> {
+        let mut patterns: HashSet<Pattern> = self.session.patterns().into_iter().collect();
+        patterns.extend(topics.iter().cloned());
+        let bound = self.gateway.limits.topics_per_session;
+        if patterns.len() <= bound {
+            return Ok(());
+        }
+        Err(Refusal::new(
+            Code::BadRequest,
+            format!("a session has at most {bound} topics"),
+        ))
+    }
+
+    async fn publish(&mut self, reference: Reference, publish: Publish) -> Result<(), End> {
+        match publish::from_frame(&self.gateway, &self.identity, self.address, publish).await {
+            Ok(appended) => {
+                let ok = ServerFrame::Ok {
+                    reference: reference.as_deref(),
+                    cursor: None,
+                    resumed: None,
+                    id: Some(appended.id),
+                    duplicate: appended.duplicate,
+                    expires: None,
+                };
+                self.send(ok).await
+            }
+            Err(refusal) => self.refuse(&reference, &refusal).await,
+        }
+    }
+
+    async fn auth(&mut self, reference: Reference, token: &str) -> Result<(), End> {
+        let identity = match self.gateway.auth.identify_token(token) {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(&reference, &refusal).await,
+        };
+        if !self.identity.is_anonymous() && self.identity.name() != identity.name() {
+            let refusal = Refusal::new(
+                Code::Forbidden,
+                "this session belongs to another; open a new one",
+            );
+            return self.refuse(&reference, &refusal).await;
+        }
+        self.identity = identity;
+        self.auth_deadline = None;
+        // Rights narrow at once: what the new ones do not cover is delivered no longer.
+        let mut lost = self.session.patterns();
+        lost.retain(|pattern| !self.identity.may_subscribe(pattern));
+        self.session.unsubscribe(&lost);
+        // An API key has no end, so there is no `expires`.
+        self.send(ServerFrame::done(reference.as_deref())).await?;
+        match self.waiting.take() {
+            Some(waiting) => self.subscribe_waiting(waiting.topics, waiting.start).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The topics of the query, now that somebody has asked for them. Their hello is out, so only a refusal is said.
+    async fn subscribe_waiting(&mut self, topics: Vec<Pattern>, start: StartAt) -> Result<(), End> {
+        if let Err(refusal) = self.identity.require_subscribe(&topics) {
+            return self.refuse(&None, &refusal).await;
+        }
+        match self.session.subscribe(topics, start).await {
+            Ok(_) => Ok(()),
+            Err(error) => self.refuse(&None, &error.into()).await,
+        }
+    }
+
+    async fn refuse(&mut self, reference: &Reference, refusal: &Refusal) -> Result<(), End> {
+        self.socket.send(error(reference.as_deref(), refusal)).await
+    }
+
+    async fn send(&mut self, frame: ServerFrame<'_>) -> Result<(), End> {
+        self.socket.send(frame.encode()).await
+    }
+}
+
+/// A refusal as a frame.
+pub(super) fn error(reference: Option<&RawValue>, refusal: &Refusal) -> bytes::Bytes {
+    ServerFrame::Error {
+        reference,
+        code: refusal.code(),
+        message: refusal.message(),
+    }
+    .encode()
+    .into()
+}
