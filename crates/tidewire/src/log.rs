@@ -1,0 +1,73 @@
+//! The log, on standard error.
+//!
+//! Shape: `tracing` with the filter of `TIDEWIRE_LOG`. Until the start has succeeded or failed, lines are held back,
+//! because the first line on standard error says why a start failed.
+//! Bound: `HELD_MAX` bytes are held; more, and all that was held is written.
+//! Failure: a bad filter is refused. Standard error that nobody reads loses lines and stops nothing.
+//! Source: protocol section 10.
+
+use std::{
+    env,
+    io::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use anyhow::{Context, Result};
+use tracing_subscriber::EnvFilter;
+
+/// Starts the log. Lines are held until [`release`].
+pub(crate) fn start() -> Result<()> {
+    let filter = env::var("TIDEWIRE_LOG").unwrap_or_else(|_| DEFAULT.into());
+    let filter: EnvFilter = filter.parse().with_context(|| {
+        format!("TIDEWIRE_LOG = {filter:?}: accepted is a filter such as \"info\" or \"tidewire_bus=debug\"")
+    })?;
+    *held() = Some(Vec::new());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(|| Line)
+        .init();
+    Ok(())
+}
+
+/// Writes what was held, and everything from now on at once.
+pub(crate) fn release() {
+    if let Some(lines) = held().take() {
+        let _ = io::stderr().write_all(&lines);
+    }
+}
+
+struct Line;
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut held = held();
+        let full = held
+            .as_ref()
+            .is_some_and(|lines| lines.len() + bytes.len() > HELD_MAX);
+        if full && let Some(lines) = held.take() {
+            io::stderr().write_all(&lines)?;
+        }
+        match held.as_mut() {
+            Some(lines) => lines.extend_from_slice(bytes),
+            None => io::stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn held() -> MutexGuard<'static, Option<Vec<u8>>> {
+    HELD.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Std mutex: held for one write, never across an await. `None`: lines are written at once.
+static HELD: Mutex<Option<Vec<u8>>> = Mutex::new(None);
+/// Ours at `info`; what the libraries say only from `warn` on.
+const DEFAULT: &str =
+    "warn,tidewire=info,tidewire_server=info,tidewire_bus=info,tidewire_client=info";
+/// A start logs a few lines; a trace of a long one is rather seen than held.
+const HELD_MAX: usize = 64 * 1024;
