@@ -1,0 +1,106 @@
+//! A subscriber that never reads, beside those that do.
+
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject as _;
+use serde_json::json;
+use tidewire_client::{NewEvent, Transport};
+use tidewire_tests::{Engine, Executable, Seen, Subscriber, within};
+
+/// Goal: publishers and other subscribers are not held up, memory stays bounded, the slow one can
+/// resume. Method: 20 connections with tiny buffers that never read, on each transport's port of entry,
+/// 100 that do, 40 MB published through the real binary.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reader_that_stops_does_not_delay_the_others() {
+    let folder = Executable::folder();
+    let gateway = Executable::start(folder.path(), Engine::Disk, "127.0.0.1:0").await;
+    let client = gateway.client();
+    let stopped: Vec<_> = (0..20)
+        .map(|_| reader_that_stops(gateway.address(), gateway.certificate()))
+        .collect();
+
+    let mut readers = Vec::new();
+    let mut opened = Vec::new();
+    for reader in 0..100 {
+        let transport = Transport::ALL[reader % 3];
+        opened.push(Subscriber::open(&client, transport, &["load"], "now").await);
+    }
+    let (before, _) = gateway.memory();
+    let cursor = opened[0].cursor().to_owned();
+    for mut reader in opened {
+        readers.push(tokio::spawn(async move {
+            for n in 0..EVENTS {
+                let event = reader.event().await;
+                assert!(event.data.unwrap().get().starts_with(&format!("[{n},")));
+            }
+        }));
+    }
+    let payload = "x".repeat(PAYLOAD);
+    for batch in 0..EVENTS / 50 {
+        let event = |n| NewEvent::json("load", &json!([batch * 50 + n, payload])).unwrap();
+        let events: Vec<_> = (0..50).map(event).collect();
+        within(client.publish_all(&events)).await.unwrap();
+    }
+    for reader in readers {
+        within(reader).await.unwrap();
+    }
+
+    let (_, peak) = gateway.memory();
+    let grown = peak.saturating_sub(before);
+    eprintln!("memory grew by {} MB", grown >> 20);
+    assert!(grown < MEMORY_BOUND, "{grown} bytes");
+
+    // Who stopped reading comes back with a cursor and gets everything, or is told.
+    let mut back = Subscriber::open(&client, Transport::WebSocket, &["load"], &cursor).await;
+    let mut got = 0;
+    loop {
+        match within(back.next()).await {
+            Seen::Event(event) => {
+                got += 1;
+                if event
+                    .data
+                    .unwrap()
+                    .get()
+                    .starts_with(&format!("[{},", EVENTS - 1))
+                {
+                    break;
+                }
+            }
+            Seen::Gap(gap) => assert_eq!(got, 0, "{gap:?}"),
+        }
+    }
+    assert_eq!(got, EVENTS);
+    drop(stopped);
+}
+
+/// Asks for the event stream over TLS and never reads the answer.
+fn reader_that_stops(address: &str, certificate: &[u8]) -> impl Sized + use<> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let address: std::net::SocketAddr = address.parse().unwrap();
+    socket.connect(&address.into()).unwrap();
+    let stream = TcpStream::from(socket);
+    let mut trusted = rustls::RootCertStore::empty();
+    for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(certificate) {
+        trusted.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let name = rustls::pki_types::ServerName::from(address.ip());
+    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut tls = rustls::StreamOwned::new(connection, stream);
+    let request = format!("GET /sse?topic=load HTTP/1.1\r\nHost: {address}\r\n\r\n");
+    tls.write_all(request.as_bytes()).unwrap();
+    tls
+}
+
+const EVENTS: usize = 2_000;
+const PAYLOAD: usize = 20_000;
+/// The window (64 MB), the store's cache and buffers (64 MB each), and a batch for each connection.
+const MEMORY_BOUND: u64 = 320 << 20;

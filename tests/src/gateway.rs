@@ -1,0 +1,150 @@
+//! The server in this process, over TLS on a free port.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+
+use serde_json::Value;
+use tempfile::TempDir;
+use tidewire_bus::{
+    Bus, BusConfig, DiskConfig, DiskEngine, MemoryConfig, MemoryEngine, Retention, RetentionTable,
+};
+use tidewire_client::{Client, NewEvent, Transport};
+use tidewire_server::{Listeners, ServerConfig, Tls};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::Subscriber;
+
+/// What keeps the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engine {
+    /// Nothing survives.
+    Memory,
+    /// Synced before the answer.
+    Disk,
+}
+
+impl Engine {
+    /// Every engine.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+}
+
+/// What a test sets.
+pub struct Settings {
+    /// The server's own.
+    pub server: ServerConfig,
+    /// The window's.
+    pub bus: BusConfig,
+    /// Of every topic.
+    pub retention: Retention,
+}
+
+/// A running gateway. Dropping it ends it.
+pub struct Gateway {
+    /// `https://127.0.0.1:PORT`.
+    pub url: String,
+    /// The admin listener.
+    pub admin: SocketAddr,
+    /// Its bus, to look at.
+    pub bus: Bus,
+    folder: TempDir,
+    shutdown: CancellationToken,
+    server: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Starts one with everything as it is by default.
+    pub fn start(engine: Engine) -> Self {
+        Self::with(engine, |_| {})
+    }
+
+    /// Starts one with some settings. Needs a tokio runtime.
+    pub fn with(engine: Engine, set: impl FnOnce(&mut Settings)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings {
+            server: ServerConfig::new(Tls::SelfSigned {
+                folder: folder.path().join("tls"),
+            }),
+            bus: BusConfig::default(),
+            retention: Retention::default(),
+        };
+        set(&mut settings);
+        let retention = RetentionTable::new(Vec::new(), settings.retention);
+        let engine: Arc<dyn tidewire_bus::Engine> = match engine {
+            Engine::Memory => Arc::new(MemoryEngine::new(MemoryConfig::default(), retention)),
+            Engine::Disk => {
+                let log = folder.path().join("log");
+                let config = DiskConfig::default();
+                Arc::new(DiskEngine::open(&log, config, retention).unwrap())
+            }
+        };
+        let bus = Bus::start(engine, settings.bus);
+        let (public, address) = listener();
+        let (admin, admin_address) = listener();
+        let listeners = Listeners {
+            public: vec![public],
+            admin: Some(admin),
+        };
+        let shutdown = CancellationToken::new();
+        // Ready when this returns: the certificate is made and the sockets take connections.
+        let server =
+            tidewire_server::Server::new(&settings.server, bus.clone(), listeners).unwrap();
+        let token = shutdown.clone();
+        let server = tokio::spawn(async move { server.run(token).await.unwrap() });
+        Self {
+            url: format!("https://{address}"),
+            admin: admin_address,
+            bus,
+            folder,
+            shutdown,
+            server,
+        }
+    }
+
+    /// Our own client.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        client(&self.url, &self.certificate())
+    }
+
+    /// The certificate that it made, as PEM.
+    #[must_use]
+    pub fn certificate(&self) -> Vec<u8> {
+        std::fs::read(self.folder.path().join("tls/cert.pem")).unwrap()
+    }
+
+    /// Publishes one value and gives the event's id.
+    pub async fn publish(&self, topic: &str, data: impl Into<Value>) -> String {
+        let event = NewEvent::json(topic, &data.into()).unwrap();
+        self.client().publish(&event).await.unwrap().id.to_string()
+    }
+
+    /// Subscribes from a place: `now`, `start` or a cursor.
+    pub async fn subscribe(
+        &self,
+        transport: Transport,
+        topics: &[&str],
+        after: &str,
+    ) -> Subscriber {
+        Subscriber::open(&self.client(), transport, topics, after).await
+    }
+
+    /// Ends it in order.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.server.await.unwrap();
+        self.bus.stop().await;
+    }
+}
+
+/// A client that trusts this certificate.
+pub(crate) fn client(url: &str, certificate: &[u8]) -> Client {
+    Client::builder(url).ca_pem(certificate).build().unwrap()
+}
+
+fn listener() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
