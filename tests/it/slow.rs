@@ -9,16 +9,25 @@ use serde_json::json;
 use tidewire_client::{NewEvent, Transport};
 use tidewire_tests::{Engine, Executable, Seen, Subscriber, within};
 
-/// Goal: publishers and other subscribers are not held up, memory stays bounded, the slow one can
-/// resume. Method: 20 connections with tiny buffers that never read, on each transport's port of entry,
-/// 100 that do, 40 MB published through the real binary.
+/// Goal: publishers and other subscribers are not held up, memory stays bounded, the slow one is
+/// closed with 4200 and can resume. Method: 20 connections with tiny buffers that never read, half of
+/// them WebSockets, 100 that do, 40 MB published through the real binary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reader_that_stops_does_not_delay_the_others() {
     let folder = Executable::folder();
-    let gateway = Executable::start(folder.path(), Engine::Disk, "127.0.0.1:0").await;
+    let patience = [("TIDEWIRE_LIMITS__WRITE_TIMEOUT", "5s")];
+    let gateway = Executable::with(folder.path(), Engine::Disk, "127.0.0.1:0", &patience).await;
     let client = gateway.client();
     let stopped: Vec<_> = (0..20)
-        .map(|_| reader_that_stops(gateway.address(), gateway.certificate()))
+        .map(|number| {
+            let upgrade = if number % 2 == 0 { UPGRADE } else { "" };
+            let path = if number % 2 == 0 { "ws" } else { "sse" };
+            let request = format!(
+                "GET /{path}?topic=load HTTP/1.1\r\nHost: {}\r\n{upgrade}\r\n",
+                gateway.address()
+            );
+            reader_that_stops(gateway.address(), gateway.certificate(), &request)
+        })
         .collect();
 
     let mut readers = Vec::new();
@@ -72,11 +81,23 @@ async fn a_reader_that_stops_does_not_delay_the_others() {
         }
     }
     assert_eq!(got, EVENTS);
+
+    // Those that stopped were let go of, with the reason of the table.
+    within(async {
+        while gateway
+            .metric("tidewire_session_ends_total{code=\"4200\"}")
+            .await
+            < 20.0
+        {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
     drop(stopped);
 }
 
-/// Asks for the event stream over TLS and never reads the answer.
-fn reader_that_stops(address: &str, certificate: &[u8]) -> impl Sized + use<> {
+/// Asks over TLS and never reads the answer.
+fn reader_that_stops(address: &str, certificate: &[u8], request: &str) -> impl Sized + use<> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let address: std::net::SocketAddr = address.parse().unwrap();
@@ -95,11 +116,12 @@ fn reader_that_stops(address: &str, certificate: &[u8]) -> impl Sized + use<> {
     let name = rustls::pki_types::ServerName::from(address.ip());
     let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
     let mut tls = rustls::StreamOwned::new(connection, stream);
-    let request = format!("GET /sse?topic=load HTTP/1.1\r\nHost: {address}\r\n\r\n");
     tls.write_all(request.as_bytes()).unwrap();
     tls
 }
 
+const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 const EVENTS: usize = 2_000;
 const PAYLOAD: usize = 20_000;
 /// The window (64 MB), the store's cache and buffers (64 MB each), and a batch for each connection.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use tempfile::TempDir;
 use tidewire_client::Client;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::gateway::client;
@@ -15,6 +15,7 @@ use crate::{Engine, within};
 pub struct Executable {
     /// `https://127.0.0.1:PORT`.
     pub url: String,
+    admin: String,
     child: Child,
     certificate: Vec<u8>,
 }
@@ -25,6 +26,19 @@ impl Executable {
     /// # Panics
     /// When it does not start.
     pub async fn start(folder: &Path, engine: Engine, listen: &str) -> Self {
+        Self::with(folder, engine, listen, &[]).await
+    }
+
+    /// Starts the gateway with some keys of its configuration set through the environment.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn with(
+        folder: &Path,
+        engine: Engine,
+        listen: &str,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let engine = match engine {
             Engine::Memory => "memory",
             Engine::Disk => "disk",
@@ -35,24 +49,30 @@ impl Executable {
             .arg(folder)
             // Measurements and races are not about this limit; its own tests set it.
             .env("TIDEWIRE_LIMITS__PUBLISHES_PER_SECOND", "1000000")
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .expect("the binary starts: build the workspace first");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let ready = async {
+            let mut url = None;
             while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some(url) = line.strip_prefix("ready ") {
-                    return url.to_owned();
+                if let Some(public) = line.strip_prefix("ready ") {
+                    url = Some(public.to_owned());
+                }
+                if let (Some(url), Some(admin)) = (&url, line.strip_prefix("admin ")) {
+                    return (url.clone(), admin.to_owned());
                 }
             }
             panic!("it ended before it was ready");
         };
-        let url = within(ready).await;
+        let (url, admin) = within(ready).await;
         // Whatever else it prints is read, or it would wait for its reader.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Self {
             url,
+            admin,
             child,
             certificate: std::fs::read(folder.join("tls/cert.pem")).unwrap(),
         }
@@ -93,6 +113,21 @@ impl Executable {
             number.parse::<u64>().unwrap() * 1024
         };
         (kilobytes("VmRSS:"), kilobytes("VmHWM:"))
+    }
+
+    /// One number of `/metrics`; 0 where the line is not there.
+    pub async fn metric(&self, line: &str) -> f64 {
+        let address = self.admin.trim_start_matches("http://");
+        let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut metrics = String::new();
+        within(stream.read_to_string(&mut metrics)).await.unwrap();
+        let value = metrics
+            .lines()
+            .find_map(|found| found.strip_prefix(line)?.trim().parse().ok());
+        value.unwrap_or_default()
     }
 
     /// `kill -9`, at once.

@@ -16,7 +16,10 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,7 @@ use self::stream::{Io, Opening, Wire};
 use crate::limits::{LimitsConfig, quota::Quota};
 
 /// Who is at the other end of a connection; every request carries it as an extension.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     /// The socket's address. No header changes it.
     pub(crate) address: SocketAddr,
@@ -39,6 +42,15 @@ pub(crate) struct Peer {
     pub(crate) secure: bool,
     /// Whether it is one connection too many: whatever it asks, it is told so.
     pub(crate) over_capacity: bool,
+    /// Set once the connection was given up because the peer took nothing.
+    pub(crate) too_slow: Arc<AtomicBool>,
+}
+
+impl Peer {
+    /// Whether the connection was given up because the peer took nothing.
+    pub(crate) fn was_too_slow(&self) -> bool {
+        self.too_slow.load(Ordering::Relaxed)
+    }
 }
 
 /// The acceptor of one kind of listener.
@@ -75,6 +87,7 @@ impl Door {
         // A batch is one write; waiting for more would only delay it.
         socket.set_nodelay(true)?;
         let wire = Wire::new(socket, self.write_timeout, permit);
+        let too_slow = wire.too_slow();
         let secure = self.tls.is_some();
         let stream: Box<dyn Io> = match self.tls {
             Some(tls) => Box::new(timeout(self.handshake_timeout, tls.accept(wire)).await??),
@@ -84,6 +97,7 @@ impl Door {
             address,
             secure,
             over_capacity,
+            too_slow,
         };
         Ok((Opening::new(stream, self.header_timeout), peer))
     }

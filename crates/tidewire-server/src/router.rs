@@ -185,6 +185,7 @@ mod tests {
             address: ([127, 0, 0, 1], 1).into(),
             secure: true,
             over_capacity: false,
+            too_slow: Arc::default(),
         });
         let response = routes.oneshot(request).await.unwrap();
         assert_eq!(response.status(), 500);

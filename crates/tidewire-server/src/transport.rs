@@ -10,8 +10,6 @@ pub(crate) mod poll;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
-use std::time::Instant;
-
 use http::HeaderMap;
 use tidewire_bus::SessionOptions;
 use tidewire_protocol::{CloseReason, Code, StartAt, SubscribeQuery};
@@ -100,8 +98,7 @@ pub(crate) struct Seat {
     gateway: Shared,
     transport: Transport,
     reason: CloseReason,
-    /// When a chunk was handed to the connection that has not come back for more.
-    handed_over: Option<Instant>,
+    peer: Peer,
     _permit: Permit,
     _drain: TaskTrackerToken,
 }
@@ -119,7 +116,7 @@ impl Seat {
             transport,
             // What it is when the client simply goes.
             reason: CloseReason::GoingAway,
-            handed_over: None,
+            peer: peer.clone(),
             _permit: permit,
             _drain: gateway.drain.session(),
         })
@@ -128,11 +125,6 @@ impl Seat {
     /// The one end of a session.
     pub(crate) fn end(mut self, reason: CloseReason) {
         self.reason = reason;
-    }
-
-    /// For a transport that is asked for each chunk: it is asked now, or has given one.
-    pub(crate) fn asked(&mut self, now: bool) {
-        self.handed_over = (!now).then(Instant::now);
     }
 
     /// Counts what was handed to the connection.
@@ -151,11 +143,7 @@ impl Drop for Seat {
         if std::thread::panicking() {
             self.gateway.metrics.panicked();
         }
-        let write_timeout = self.gateway.limits.write_timeout;
-        if self
-            .handed_over
-            .is_some_and(|since| since.elapsed() >= write_timeout)
-        {
+        if self.peer.was_too_slow() {
             // The connection was closed for it, and nothing could be said any more.
             self.reason = CloseReason::TooSlow;
         }

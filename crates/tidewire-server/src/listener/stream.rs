@@ -11,6 +11,10 @@ use std::{
     future::Future,
     io::{self, IoSlice},
     pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -37,6 +41,8 @@ pub(crate) struct Wire {
     write_timeout: Duration,
     /// Runs while a write waits and no byte was taken; boxed because that is rare.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Set when the peer was given up because it took nothing.
+    too_slow: Arc<AtomicBool>,
     /// The peer has closed, or the connection is broken: nothing to be gentle about.
     finished: bool,
     /// The place among the connections; kept until the socket is closed.
@@ -49,9 +55,15 @@ impl Wire {
             socket: Some(socket),
             write_timeout,
             stalled: None,
+            too_slow: Arc::default(),
             finished: false,
             permit: Some(permit),
         }
+    }
+
+    /// Whether the peer was given up because it took nothing: known once the connection has ended.
+    pub(crate) fn too_slow(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.too_slow)
     }
 
     fn socket(&mut self) -> io::Result<Pin<&mut TcpStream>> {
@@ -80,6 +92,7 @@ impl Wire {
                     .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
                 ready!(timer.as_mut().poll(context));
                 self.finished = true;
+                self.too_slow.store(true, Ordering::Relaxed);
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
         }

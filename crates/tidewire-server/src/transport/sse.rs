@@ -95,7 +95,6 @@ enum Next {
 /// One chunk; `None` after `bye`.
 async fn step(stream: Option<Stream>) -> Option<(Result<Bytes, Infallible>, Option<Stream>)> {
     let mut stream = stream?;
-    stream.seat.asked(true);
     let chunk = match std::mem::replace(&mut stream.next, Next::Live) {
         Next::Hello(hello) => {
             stream.next = Next::FirstHeartbeat;
@@ -110,7 +109,6 @@ async fn step(stream: Option<Stream>) -> Option<(Result<Bytes, Infallible>, Opti
             Err(reason) => return Some((Ok(stream.bye(reason)), None)),
         },
     };
-    stream.seat.asked(false);
     Some((Ok(chunk), Some(stream)))
 }
 
