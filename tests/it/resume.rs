@@ -159,3 +159,25 @@ async fn a_subscriber_that_is_cut_anywhere_goes_on_on_any_transport() {
         gateway.stop().await;
     }
 }
+
+/// Goal: the last cursor received is a safe place, also before a gap is told. Method: keep 2, publish 6,
+/// cut between `hello` and the gap, resume with the cursor of `hello`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_between_hello_and_the_gap_does_not_hide_the_gap() {
+    for engine in Engine::ALL {
+        let gateway = Gateway::with(engine, |settings| settings.retention.max_events = Some(2));
+        let first = gateway.publish("a", 1).await;
+        for data in 2..=6 {
+            gateway.publish("a", data).await;
+        }
+        for transport in [Transport::WebSocket, Transport::Sse] {
+            let cut = gateway.subscribe(transport, &["a"], &first).await;
+            let cursor = cut.cursor().to_owned();
+            drop(cut);
+            let mut subscriber = gateway.subscribe(transport, &["a"], &cursor).await;
+            assert!(!subscriber.resumed());
+            assert_eq!(subscriber.gap().await.reason, GapReason::Evicted);
+            assert_eq!(subscriber.data(2).await, [5, 6]);
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! The server in this process, over TLS on a free port.
 
 use std::net::{SocketAddr, TcpListener};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -10,10 +11,11 @@ use tidewire_bus::{
 };
 use tidewire_client::{Client, NewEvent, Transport};
 use tidewire_server::{Listeners, ServerConfig, Tls};
+use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::Subscriber;
+use crate::{Subscriber, within};
 
 /// What keeps the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,6 +119,32 @@ impl Gateway {
     pub async fn publish(&self, topic: &str, data: impl Into<Value>) -> String {
         let event = NewEvent::json(topic, &data.into()).unwrap();
         self.client().publish(&event).await.unwrap().id.to_string()
+    }
+
+    /// A POST with curl, over HTTP/2; gives the body of the answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        let mut curl = tokio::process::Command::new("curl");
+        curl.args(["--silent", "--show-error", "--http2", "--data-binary", "@-"])
+            .arg("--cacert")
+            .arg(self.folder.path().join("tls/cert.pem"))
+            .arg(format!("{}{path}", self.url));
+        for (name, value) in headers {
+            curl.arg("--header").arg(format!("{name}: {value}"));
+        }
+        let mut curl = curl
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("curl");
+        let mut input = curl.stdin.take().unwrap();
+        input.write_all(body.as_bytes()).await.unwrap();
+        drop(input);
+        let output = within(curl.wait_with_output()).await.unwrap();
+        assert!(output.status.success(), "{path}: {}", output.status);
+        String::from_utf8(output.stdout).unwrap()
     }
 
     /// Subscribes from a place: `now`, `start` or a cursor.

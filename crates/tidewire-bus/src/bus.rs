@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::encoded::Encoded;
 use crate::engine::feed::FeedProgress;
-use crate::engine::{Append, AppendError, Appended, Engine, Read, ReadError};
+use crate::engine::{Append, AppendError, Appended, Engine, Read, ReadError, Seek};
 use crate::log::{Log, WindowBounds};
 use crate::session::{Session, SessionOptions};
 
@@ -181,7 +181,7 @@ impl Bus {
     pub async fn history(&self, read: HistoryRead) -> Result<HistoryPage, ReadError> {
         let pattern = Pattern::from(read.topic);
         let head = self.head();
-        let (after, mut gap) = match read.after {
+        let (after, gap) = match read.after {
             None => (0, None),
             Some(asked) if asked.epoch != head.epoch => (0, Some((asked, GapReason::Epoch))),
             Some(asked) if asked.place > head.place => {
@@ -190,32 +190,44 @@ impl Bus {
             Some(asked) => (asked.place, None),
         };
         let known = read.before.filter(|before| before.epoch == head.epoch);
+        let gap = gap.or(read
+            .before
+            .filter(|_| known.is_none())
+            .map(|asked| (asked, GapReason::Epoch)));
         let page = self.0.engine.read(Read {
             patterns: vec![pattern.clone()],
             after,
             before: known.map_or(u64::MAX, |before| before.place.max(1)),
             descending: read.descending,
-            told: if read.after.is_some() { 0 } else { u64::MAX },
+            told: vec![if read.after.is_some() { 0 } else { u64::MAX }],
             max_events: read.limit,
             max_bytes: HISTORY_MAX_BYTES,
         });
         let page = page.await?;
-        if gap.is_none() && !page.lost.is_empty() {
-            gap = read.after.map(|asked| (asked, GapReason::Evicted));
-        }
+        let lost = read.after.filter(|_| !page.lost.is_empty());
+        let gap = gap.or(lost.map(|asked| (asked, GapReason::Evicted)));
         let at = |place| Cursor::new(head.epoch, place);
-        let first = page.events.iter().map(|event| event.place()).min();
         let cursor = if read.descending {
-            at(first.unwrap_or(after))
+            at(page.events.last().map_or(after, |event| event.place()))
         } else {
             at(page.examined.max(after))
         };
-        let gap = gap.map(|(asked, reason)| Gap {
-            topics: vec![pattern.to_string()],
-            after: asked.to_string(),
-            cursor: at(first.map_or(page.examined, |first| first - 1)).to_string(),
-            reason,
-        });
+        let gap = match gap {
+            None => None,
+            Some((asked, reason)) => {
+                let sought = self
+                    .0
+                    .engine
+                    .seek(vec![pattern.clone()], Seek::Oldest)
+                    .await?;
+                Some(Gap {
+                    topics: vec![pattern.to_string()],
+                    after: asked.to_string(),
+                    cursor: at(sought.after.max(after)).to_string(),
+                    reason,
+                })
+            }
+        };
         Ok(HistoryPage {
             events: page.events,
             cursor,

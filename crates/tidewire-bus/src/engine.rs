@@ -91,6 +91,8 @@ pub struct IdempotencyKey {
     pub publisher: String,
     /// What the publisher called it.
     pub key: String,
+    /// Which element of a request it is, where one key stands for all of them.
+    pub element: Option<usize>,
 }
 
 /// The place that an event got.
@@ -148,9 +150,9 @@ pub struct Read {
     pub before: u64,
     /// From the newest backwards. `after` then bounds, and `before` is where to begin.
     pub descending: bool,
-    /// Evictions up to this number are known to the reader and not told again.
-    pub told: u64,
-    /// At most so many events.
+    /// For each pattern: evictions up to this number are known to the reader and not told again.
+    pub told: Vec<u64>,
+    /// At most so many events. An engine may also end a page after it has looked at many that do not match.
     pub max_events: usize,
     /// The page ends once it has so many bytes of JSON; one event is always let through.
     pub max_bytes: usize,
@@ -171,6 +173,11 @@ pub struct Page {
     pub at_end: bool,
 }
 
+/// After which place delivery goes on, where something before these events was lost.
+pub(crate) fn continues_after(events: &[Arc<Encoded>], examined: u64) -> u64 {
+    events.first().map_or(examined, |event| event.place() - 1)
+}
+
 /// A place to begin at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seek {
@@ -189,13 +196,64 @@ pub struct Sought {
     pub evictions: u64,
 }
 
+/// A place that is looked for, and how far the search has come: a long one goes part by part.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    pub(crate) patterns: Vec<Pattern>,
+    pub(crate) descending: bool,
+    /// What is still to be looked through.
+    pub(crate) after: u64,
+    pub(crate) before: u64,
+    /// Matching events that are still to be found.
+    pub(crate) wanted: usize,
+    /// The last one that was.
+    pub(crate) found: Option<u64>,
+}
+
+impl Search {
+    pub(crate) fn new(patterns: Vec<Pattern>, seek: Seek) -> Self {
+        let (descending, wanted) = match seek {
+            Seek::Oldest => (false, 1),
+            Seek::Newest(count) => (true, count),
+        };
+        Self {
+            patterns,
+            descending,
+            after: 0,
+            before: u64::MAX,
+            wanted,
+            found: None,
+        }
+    }
+
+    /// Takes in the next event in the direction of the search. Gives whether that was the last one.
+    pub(crate) fn look_at(&mut self, place: u64, matches: bool) -> bool {
+        if self.descending {
+            self.before = place;
+        } else {
+            self.after = place;
+        }
+        if matches {
+            self.found = Some(place);
+            self.wanted -= 1;
+        }
+        self.wanted == 0
+    }
+
+    /// Where to begin: before what was found, or at the head.
+    pub(crate) fn sought(&self, head: u64, evictions: u64) -> Sought {
+        Sought {
+            after: self.found.map_or(head, |place| place - 1),
+            evictions,
+        }
+    }
+}
+
 /// What is kept of one topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retained {
     /// Events.
     pub events: u64,
-    /// Bytes of their payload members.
-    pub bytes: u64,
     /// Place of the oldest and of the newest, if there is one.
     pub range: Option<(u64, u64)>,
 }

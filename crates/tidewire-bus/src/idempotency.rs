@@ -64,7 +64,10 @@ impl Keys {
     /// Publisher, topic and key as one name.
     pub(crate) fn name(topic: &Topic, key: &IdempotencyKey) -> Digest16 {
         let mut hash = Sha256::new();
-        for part in [key.publisher.as_str(), topic.as_str(), key.key.as_str()] {
+        // The number of an element is a part of its own: no key that a publisher can choose runs into it.
+        let element = key.element.map(|element| element.to_string());
+        let element = element.as_deref().unwrap_or_default();
+        for part in [&*key.publisher, topic.as_str(), &*key.key, element] {
             hash.update((part.len() as u64).to_be_bytes());
             hash.update(part);
         }
@@ -176,6 +179,7 @@ mod tests {
             let key = IdempotencyKey {
                 publisher: publisher.into(),
                 key: key.into(),
+                element: None,
             };
             Keys::name(&Topic::parse(topic).unwrap(), &key)
         };

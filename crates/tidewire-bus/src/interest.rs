@@ -1,8 +1,9 @@
 //! Which patterns are subscribed, what of the window matches each, and whom an event wakes.
 //! Shape: one [`Interest`] for each distinct pattern, whatever number of sessions share it; exact
 //! topics by hash, patterns in a tree of levels.
-//! Bound: an interest has 8 bytes for each event of the window that it matches. An interest that
-//! nobody has any more stays for a while, so that the next poll of the same pattern finds it.
+//! Bound: an interest has 8 bytes for each event of the window that it matches, [`PLACES_MAX`] of them;
+//! once all together have [`PLACES_TOTAL_MAX`], each keeps [`PLACES_MIN`]. An interest that nobody has
+//! any more stays for a while, so that the next poll of the same pattern finds it.
 //! Failure: what has left the window is no longer in it; [`Interest::read`] says so.
 
 use std::collections::{HashMap, VecDeque};
@@ -109,19 +110,22 @@ impl Interest {
         after >= self.complete_after && after >= self.lost_to && is_kept
     }
 
-    fn push(&mut self, place: u64, window_oldest: u64) {
+    /// Notes a place; gives how many more are noted than before.
+    fn push(&mut self, place: u64, window_oldest: u64, max: usize) -> isize {
         self.places.push_back(place);
-        self.trim(window_oldest);
+        1 - self.trim(window_oldest, max)
     }
 
-    /// Lets go of what has left the window.
-    fn trim(&mut self, window_oldest: u64) {
+    /// Lets go of what has left the window, and of what is over the bound. Gives how many went.
+    fn trim(&mut self, window_oldest: u64, max: usize) -> isize {
+        let before = self.places.len();
         while let Some(&place) = self.places.front()
-            && place < window_oldest
+            && (place < window_oldest || self.places.len() > max)
         {
             self.places.pop_front();
             self.complete_after = place;
         }
+        (before - self.places.len()).cast_signed()
     }
 }
 
@@ -132,6 +136,8 @@ pub(crate) struct Interests {
     exact: HashMap<Topic, InterestId>,
     wild: Level,
     idle: usize,
+    /// Places that are noted, over all.
+    places: usize,
 }
 
 /// The patterns that go on below one level.
@@ -181,8 +187,14 @@ impl Interests {
     /// Takes the interests away that nobody has had for a whole round.
     pub(crate) fn sweep(&mut self, window_oldest: u64) {
         let mut gone = Vec::new();
+        let max = self.places_max();
         for (id, interest) in &mut self.all {
-            interest.trim(window_oldest);
+            let trimmed = interest.trim(window_oldest, max);
+            self.places = self.places.saturating_add_signed(-trimmed);
+            // After a burst the room is given back too.
+            if interest.places.capacity() > 2 * interest.places.len() + 16 {
+                interest.places.shrink_to_fit();
+            }
             match interest.idle_rounds {
                 0 => {}
                 1 => interest.idle_rounds = 2,
@@ -213,8 +225,10 @@ impl Interests {
         touched: &mut Vec<InterestId>,
     ) {
         for id in self.matching(topic) {
+            let max = self.places_max();
             let interest = &mut self.all[id];
-            interest.push(place, window_oldest);
+            let more = interest.push(place, window_oldest, max);
+            self.places = self.places.saturating_add_signed(more);
             interest.lost_to = interest.lost_to.max(evicted_to);
             if !interest.is_touched {
                 interest.is_touched = true;
@@ -242,6 +256,7 @@ impl Interests {
                 .places
                 .partition_point(|&place| place <= evicted_to);
             interest.places.drain(..to);
+            self.places -= to;
             interest.complete_after = interest.complete_after.max(evicted_to);
             Arc::clone(&interest.subscribers)
         };
@@ -307,8 +322,18 @@ impl Interests {
         id
     }
 
+    /// What one interest may note now.
+    fn places_max(&self) -> usize {
+        if self.places < PLACES_TOTAL_MAX {
+            PLACES_MAX
+        } else {
+            PLACES_MIN
+        }
+    }
+
     fn remove(&mut self, id: InterestId) {
         let interest = self.all.remove(id);
+        self.places -= interest.places.len();
         match interest.pattern.as_topic() {
             Some(topic) => {
                 self.exact.remove(topic);
@@ -382,7 +407,13 @@ impl Level {
 }
 
 /// Interests without a subscriber that are kept for the next poll; one more goes at once.
-const IDLE_MAX: usize = 10_000;
+const IDLE_MAX: usize = 1_024;
+/// Places that one interest notes; a session further behind reads the engine.
+const PLACES_MAX: usize = 8_192;
+/// The same once there are too many over all.
+const PLACES_MIN: usize = 64;
+/// Places over all interests, 8 bytes each: 32 MiB.
+const PLACES_TOTAL_MAX: usize = 4 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -97,10 +97,13 @@ impl Log {
 
     /// Appends to the window, then wakes whom it concerns.
     pub(crate) fn apply(&self, items: &[FeedItem]) {
-        // The lock is given back before anybody is woken.
-        let to_wake = write(&self.state).apply(items);
-        for subscribers in to_wake {
-            subscribers.wake();
+        // A part at a time, so that readers wait for no more than that; the lock is given back before
+        // anybody is woken.
+        for part in items.chunks(APPLY_MAX) {
+            let to_wake = write(&self.state).apply(part);
+            for subscribers in to_wake {
+                subscribers.wake();
+            }
         }
     }
 
@@ -237,3 +240,6 @@ impl State {
         }
     }
 }
+
+/// Steps of the log that are applied while the lock is held once.
+const APPLY_MAX: usize = 256;

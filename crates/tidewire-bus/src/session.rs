@@ -17,7 +17,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::encoded::Encoded;
-use crate::engine::{Engine, Read, ReadError, Seek};
+use crate::engine::{Engine, Read, ReadError, Seek, continues_after};
 use crate::log::{Log, Registration, Wanted, WindowRead};
 use state::{Got, State, Want};
 
@@ -76,8 +76,6 @@ pub struct Session {
     state: State,
     registrations: BTreeMap<Pattern, Registration>,
     woken: Arc<Notify>,
-    /// The page that was read when subscribing, if the first read is still to be what it answers.
-    ahead: Option<(Want, Got)>,
     live: Arc<AtomicUsize>,
 }
 
@@ -85,7 +83,7 @@ pub struct Session {
 struct Begin {
     after: u64,
     told: u64,
-    gap: Option<Gap>,
+    gap: Option<(Gap, Cursor)>,
 }
 
 impl Session {
@@ -104,7 +102,6 @@ impl Session {
             engine,
             registrations: BTreeMap::new(),
             woken: Arc::new(Notify::new()),
-            ahead: None,
             live,
         }
     }
@@ -184,14 +181,15 @@ impl Session {
     /// A dropped call loses nothing: the cursor moves only with a batch that was returned.
     pub async fn next(&mut self) -> Result<Batch, ReadError> {
         loop {
-            if let Some(batch) = self.read().await? {
+            if let Some(batch) = self.read(None).await? {
                 return Ok(batch);
             }
             self.woken.notified().await;
         }
     }
 
-    /// Like [`Session::next`], but waits no longer than this at the end of the log; zero: not at all.
+    /// Like [`Session::next`], but comes back after this time; zero: as soon as one read was made. A batch
+    /// without events is given when the time is over and there is more to look through.
     ///
     /// # Errors
     /// The engine could not be read. The cursor stays where it was.
@@ -201,7 +199,7 @@ impl Session {
     pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Batch>, ReadError> {
         let deadline = Instant::now() + wait;
         loop {
-            if let Some(batch) = self.read().await? {
+            if let Some(batch) = self.read(Some(deadline)).await? {
                 return Ok(Some(batch));
             }
             let woken = self.woken.notified();
@@ -211,21 +209,29 @@ impl Session {
         }
     }
 
-    /// What is ready. `None`: the end of the log.
-    async fn read(&mut self) -> Result<Option<Batch>, ReadError> {
+    /// What is ready. `None`: the end of the log. Where a long part of the log does not match, each look
+    /// brings the cursor further, and the deadline may end it in between.
+    async fn read(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
         loop {
             let want = self.state.want();
-            let got = match self.ahead.take() {
-                Some((wanted, got)) if wanted == want => got,
-                _ => self.look(&want).await?,
-            };
+            let got = self.look(&want).await?;
             // Where the read was for a part of the log only, what follows that part may be ready.
             let is_end_of_log = got.at_end && got.examined < want.to;
+            let more = got.more;
             if let Some(batch) = self.state.absorb(&want, got) {
                 return Ok(Some(batch));
             }
             if is_end_of_log {
                 return Ok(None);
+            }
+            if more && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                return Ok(Some(Batch {
+                    gap: None,
+                    events: Vec::new(),
+                    cursor: self.state.cursor(),
+                    more,
+                    skipped: 0,
+                }));
             }
         }
     }
@@ -273,7 +279,7 @@ impl Session {
             after: want.after,
             before: want.to.saturating_add(1),
             descending: false,
-            told: want.told,
+            told: want.told.clone(),
             max_events: self.options.batch_max_events,
             max_bytes: self.options.batch_max_bytes,
         });
@@ -328,34 +334,39 @@ impl Session {
         if self.log.has_all_after(&held, asked.place) {
             return Ok(begin);
         }
-        let mut want = Want {
+        // Only whether something is lost, and where it goes on then.
+        let page = self.engine.read(Read {
             patterns: patterns.to_vec(),
             after: asked.place,
-            to: u64::MAX,
-            told: 0,
-        };
-        let mut got = self.look_into_engine(&want).await?;
-        if !got.lost.is_empty() {
-            let first = got.events.first();
-            let continues = first.map_or(got.examined, |event| event.place() - 1);
-            begin.gap = Some(self.gap(&got.lost, asked, continues, GapReason::Evicted));
-            begin.after = continues;
-            begin.told = got.evictions.unwrap_or_default();
-            got.lost.clear();
-            want.after = begin.after;
-            want.told = begin.told;
+            before: u64::MAX,
+            descending: false,
+            told: vec![0; patterns.len()],
+            max_events: 1,
+            max_bytes: 1,
+        });
+        let page = page.await?;
+        if !page.lost.is_empty() {
+            begin.after = continues_after(&page.events, page.examined);
+            begin.told = page.evictions;
+            begin.gap = Some(self.gap(&page.lost, asked, begin.after, GapReason::Evicted));
         }
-        self.ahead = Some((want, got));
         Ok(begin)
     }
 
-    fn gap(&self, lost: &[Pattern], asked: Cursor, continues: u64, reason: GapReason) -> Gap {
-        Gap {
+    fn gap(
+        &self,
+        lost: &[Pattern],
+        asked: Cursor,
+        continues: u64,
+        reason: GapReason,
+    ) -> (Gap, Cursor) {
+        let gap = Gap {
             topics: lost.iter().map(ToString::to_string).collect(),
             after: asked.to_string(),
             cursor: Cursor::new(self.engine.epoch(), continues).to_string(),
             reason,
-        }
+        };
+        (gap, asked)
     }
 
     fn release(&mut self, pattern: &Pattern) {

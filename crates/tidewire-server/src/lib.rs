@@ -21,6 +21,7 @@ mod error;
 mod gateway;
 mod health;
 mod host;
+mod leftover;
 mod limits;
 mod listener;
 mod metrics;

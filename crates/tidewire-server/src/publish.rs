@@ -26,7 +26,7 @@ use tidewire_protocol::{
     Code, EventType, OneOrMany, Payload, Problem, Publish, PublishRequest, Topic,
 };
 
-use self::publisher::Publisher;
+use self::publisher::{Key, Publisher};
 use crate::{
     auth::Identity,
     error::Refusal,
@@ -80,7 +80,12 @@ pub(crate) async fn from_frame(
         };
         let publisher = Publisher::new(gateway, identity, address);
         let event_type = publish.event_type.as_ref();
-        let append = publisher.admit(topic, event_type, &publish.payload, publish.key)?;
+        let append = publisher.admit(
+            topic,
+            event_type,
+            &publish.payload,
+            publish.key.map(Key::own),
+        )?;
         publisher.append_one(append).await
     };
     let answer = answer.await;
@@ -100,19 +105,18 @@ async fn publish_body(
     let key = body::key(headers)?;
     let text = body::read(gateway, headers, body).await?;
     let publisher = Publisher::new(gateway, &identity, peer.address.ip());
-    // The n-th element under one header has a key of its own.
-    let numbered = |index: usize| key.as_ref().map(|key| format!("{key}#{index}"));
+    let numbered = |key: Option<&String>, index| key.map(|key| Key::of_element(key, index));
     let wanted = match PublishRequest::parse(body::content_type(headers)?, &text)? {
         PublishRequest::One(publish) => match publish.topics {
             OneOrMany::One(topic) => {
-                let key = publish.key.or(key);
+                let key = publish.key.or(key).map(Key::own);
                 let append =
                     publisher.admit(topic, publish.event_type.as_ref(), &publish.payload, key)?;
                 return publisher.answer_one(append).await;
             }
             OneOrMany::Many(topics) => {
                 let admit = |(index, topic): (usize, Result<Topic, Problem>)| {
-                    let key = publish.key.clone().or_else(|| numbered(index));
+                    let key = numbered(publish.key.as_ref().or(key.as_ref()), index);
                     publisher.admit(topic?, publish.event_type.as_ref(), &publish.payload, key)
                 };
                 topics.into_iter().enumerate().map(admit).collect()
@@ -124,7 +128,8 @@ async fn publish_body(
                 let OneOrMany::One(topic) = publish.topics else {
                     return Err(Refusal::new(Code::BadRequest, "an element has one topic"));
                 };
-                let key = publish.key.or_else(|| numbered(index));
+                let own = publish.key.map(Key::own);
+                let key = own.or_else(|| numbered(key.as_ref(), index));
                 publisher.admit(topic, publish.event_type.as_ref(), &publish.payload, key)
             };
             elements.into_iter().enumerate().map(admit).collect()
@@ -150,7 +155,7 @@ async fn publish_payload(
     publisher.require_right(&topic)?;
     let bytes = body::read(gateway, headers, body).await?;
     let payload = Payload::from_content(body::content_type(headers)?, &bytes)?;
-    let append = publisher.admit(topic, event_type.as_ref(), &payload, key)?;
+    let append = publisher.admit(topic, event_type.as_ref(), &payload, key.map(Key::own))?;
     publisher.answer_one(append).await
 }
 

@@ -15,7 +15,7 @@ use axum::{
     routing::{any, get, post},
 };
 use http::{
-    HeaderValue, Version,
+    HeaderValue, Method, Version,
     header::{
         CACHE_CONTROL, CONNECTION, CONTENT_TYPE, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
         X_CONTENT_TYPE_OPTIONS,
@@ -29,6 +29,7 @@ use crate::{
     error::Refusal,
     gateway::Shared,
     host::HostName,
+    leftover,
     listener::Peer,
     origin, publish, read,
     transport::{poll, sse, websocket},
@@ -114,7 +115,13 @@ async fn border(
     let mut response = match host {
         Ok(host) => {
             request.extensions_mut().insert(host);
-            next.run(request).await
+            match *request.method() {
+                // Boxed: a request that is held must not pay for one that is not.
+                Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+                    Box::pin(leftover::read_away(request, next)).await
+                }
+                _ => next.run(request).await,
+            }
         }
         Err(why) => Refusal::new(Code::BadRequest, why).into_response(),
     };

@@ -136,7 +136,39 @@ impl Config {
                  add a key (`tidewire key NAME` prints the entry) or say in [auth.anonymous] what everybody may do"
             );
         }
+        if let Some(address) = self.admin
+            && !address.ip().is_loopback()
+            && self.http.admin_hosts.is_empty()
+        {
+            bail!(
+                "admin = \"{address}\" can be reached from other machines, and whoever reaches it may do everything: \
+                 accepted is a loopback address, or name in [http] admin_hosts how it is called there"
+            );
+        }
+        self.check_counts()?;
         self.server()?.check().context("bad configuration")
+    }
+
+    fn check_counts(&self) -> Result<()> {
+        let counts = [
+            (
+                "bus.window_max_events",
+                self.bus.window_max_events,
+                usize::MAX,
+            ),
+            (
+                "disk.commit_max_events",
+                self.disk.commit_max_events,
+                1_000_000,
+            ),
+            ("disk.readers", self.disk.readers, 1_024),
+        ];
+        for (key, value, max) in counts {
+            if value == 0 || value > max {
+                bail!("{key} = {value}: accepted is a whole number from 1 to {max}");
+            }
+        }
+        Ok(())
     }
 
     /// What the HTTP surface needs to know.

@@ -13,7 +13,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use tracing_subscriber::EnvFilter;
+use tracing::Level;
+use tracing_subscriber::{
+    EnvFilter, filter::FilterFn, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 /// Starts the log. Lines are held until [`release`].
 pub(crate) fn start() -> Result<()> {
@@ -22,10 +25,14 @@ pub(crate) fn start() -> Result<()> {
         format!("TIDEWIRE_LOG = {filter:?}: accepted is a filter such as \"info\" or \"tidewire_bus=debug\"")
     })?;
     *held() = Some(Vec::new());
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(false)
-        .with_writer(|| Line)
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(FilterFn::new(says_nothing_secret))
+        .with(
+            tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(|| Line),
+        )
         .init();
     Ok(())
 }
@@ -35,6 +42,11 @@ pub(crate) fn release() {
     if let Some(lines) = held().take() {
         let _ = io::stderr().write_all(&lines);
     }
+}
+
+/// Libraries print whole frames and headers at `trace`: a payload or a key would stand in the log. So that level is ours.
+fn says_nothing_secret(metadata: &tracing::Metadata<'_>) -> bool {
+    *metadata.level() < Level::TRACE || metadata.target().starts_with("tidewire")
 }
 
 struct Line;

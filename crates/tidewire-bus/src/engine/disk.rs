@@ -25,7 +25,7 @@ use tokio::sync::{Semaphore, oneshot};
 use super::feed::{FeedReceiver, FeedSender, feed};
 use super::{
     APPEND_TIMEOUT, Append, AppendError, Appended, Engine, Page, RETRY_AFTER, Read, ReadError,
-    Retained, Seek, Sought,
+    Retained, Search, Seek, Sought,
 };
 use crate::clock::Clock;
 use crate::idempotency::DEFAULT_WINDOW;
@@ -200,7 +200,10 @@ impl Engine for DiskEngine {
     fn append(&self, batch: Vec<Append>) -> BoxFuture<'_, Vec<Result<Appended, AppendError>>> {
         Box::pin(async move {
             let count = batch.len();
-            let reservation = self.feed.reserve(count).await;
+            let reserved = tokio::time::timeout(APPEND_TIMEOUT, self.feed.reserve(count)).await;
+            let Ok(reservation) = reserved else {
+                return vec![Err(behind()); count];
+            };
             let (reply, answers) = oneshot::channel();
             let request = Request::Append {
                 batch,
@@ -219,7 +222,20 @@ impl Engine for DiskEngine {
     }
 
     fn seek(&self, patterns: Vec<Pattern>, seek: Seek) -> BoxFuture<'_, Result<Sought, ReadError>> {
-        Box::pin(self.on_a_reader(move |reader| reader.seek(&patterns, seek)))
+        // Part by part, so that a search through the whole log holds no reader for long, and ends with
+        // whoever asked for it.
+        Box::pin(async move {
+            let mut search = Search::new(patterns, seek);
+            loop {
+                let mut part = search.clone();
+                let read = move |reader: &Reader<'_>| Ok((reader.seek(&mut part)?, part));
+                let (sought, further) = self.on_a_reader(read).await?;
+                if let Some(sought) = sought {
+                    return Ok(sought);
+                }
+                search = further;
+            }
+        })
     }
 
     fn topic(&self, topic: Topic) -> BoxFuture<'_, Result<Retained, ReadError>> {
@@ -257,6 +273,14 @@ impl std::fmt::Debug for DiskEngine {
         f.debug_struct("DiskEngine")
             .field("shared", &self.shared)
             .finish_non_exhaustive()
+    }
+}
+
+/// Nothing was stored: there was no room to tell of it.
+fn behind() -> AppendError {
+    AppendError::Unavailable {
+        retry_after: RETRY_AFTER,
+        reason: "the log does not keep up with the engine".into(),
     }
 }
 

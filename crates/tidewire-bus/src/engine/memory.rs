@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{FeedItem, FeedReceiver, FeedSender, feed};
 use super::{
-    Append, AppendError, Appended, Engine, Page, RETRY_AFTER, Read, ReadError, Retained, Seek,
-    Sought,
+    Append, AppendError, Appended, Engine, Page, RETRY_AFTER, Read, ReadError, Retained, Search,
+    Seek, Sought,
 };
 use crate::clock::Clock;
 use crate::encoded::Encoded;
@@ -68,6 +68,8 @@ struct State {
     bytes: u64,
     /// Counts evictions, so that a reader is told of each once.
     evictions: u64,
+    /// The newest place of all that was evicted.
+    evicted_to: u64,
     events: BTreeMap<u64, Kept>,
     topics: BTreeMap<Topic, TopicState>,
     /// When the oldest event of a topic is too old. One entry for each topic that has events.
@@ -102,6 +104,7 @@ impl MemoryEngine {
             head: 0,
             bytes: 0,
             evictions: 0,
+            evicted_to: 0,
             events: BTreeMap::new(),
             topics: BTreeMap::new(),
             deadlines: BTreeSet::new(),
@@ -143,12 +146,21 @@ async fn sweep(
         tokio::select! {
             () = stopped.cancelled() => return,
             _ = every.tick() => {
-                let mut state = lock(&state);
-                let items = state.expire(clock.now_ms());
-                feed.push(items);
+                // Part by part, so that nobody waits long for the lock.
+                while !sweep_some(&state, &clock, &feed) {
+                    tokio::task::yield_now().await;
+                }
             }
         }
     }
+}
+
+/// Gives whether that was all.
+fn sweep_some(state: &Mutex<State>, clock: &Clock, feed: &FeedSender) -> bool {
+    let mut state = lock(state);
+    let (items, is_done) = state.expire(clock.now_ms());
+    feed.push(items);
+    is_done
 }
 
 impl Engine for MemoryEngine {
@@ -190,17 +202,14 @@ impl Engine for MemoryEngine {
 
     fn seek(&self, patterns: Vec<Pattern>, seek: Seek) -> BoxFuture<'_, Result<Sought, ReadError>> {
         Box::pin(async move {
-            let state = lock(&self.state);
-            let (descending, max_events) = match seek {
-                Seek::Oldest => (false, 1),
-                Seek::Newest(count) => (true, count),
-            };
-            let places = state.places(&patterns, 0, u64::MAX, descending);
-            let place = places.take(max_events).last();
-            Ok(Sought {
-                after: place.map_or(state.head, |place| place - 1),
-                evictions: state.evictions,
-            })
+            // Part by part, so that nobody waits long for the lock.
+            let mut search = Search::new(patterns, seek);
+            loop {
+                if let Some(sought) = lock(&self.state).seek(&mut search) {
+                    return Ok(sought);
+                }
+                tokio::task::yield_now().await;
+            }
         })
     }
 
@@ -209,7 +218,6 @@ impl Engine for MemoryEngine {
             let state = lock(&self.state);
             let retained = state.topics.get(&topic).map(|topic| Retained {
                 events: topic.places.len() as u64,
-                bytes: topic.bytes,
                 range: topic
                     .places
                     .front()
@@ -342,6 +350,7 @@ impl State {
         kept.bytes -= gone.bytes;
         kept.evicted_to = place;
         kept.eviction = self.evictions;
+        self.evicted_to = self.evicted_to.max(place);
         let old = self
             .retention
             .of(topic)
@@ -367,30 +376,33 @@ impl State {
         }
     }
 
-    fn expire(&mut self, now_ms: u64) -> Vec<FeedItem> {
+    /// Lets go of old events and keys, a bounded number at a time. Gives whether that was all.
+    fn expire(&mut self, now_ms: u64) -> (Vec<FeedItem>, bool) {
         self.keys.expire(now_ms);
         let mut evicted = BTreeMap::new();
+        let mut budget = SWEEP_EVENTS_MAX;
         while let Some((deadline_ms, topic)) = self.deadlines.first()
             && *deadline_ms < now_ms
+            && budget > 0
         {
+            budget -= 1;
             let topic = topic.clone();
             let place = self.evict_oldest(&topic);
             evicted.insert(topic, place.expect("a topic with a deadline has an event"));
         }
         let items = evicted.into_iter();
-        items
-            .map(|(topic, evicted_to)| FeedItem::Evicted { topic, evicted_to })
-            .collect()
+        let items = items.map(|(topic, evicted_to)| FeedItem::Evicted { topic, evicted_to });
+        (items.collect(), budget > 0)
     }
 
-    /// The places of the events that match, between the bounds.
-    fn places<'a>(
+    /// The events between the bounds, in order: those of one topic, or all of them.
+    fn candidates<'a>(
         &'a self,
-        patterns: &'a [Pattern],
+        patterns: &[Pattern],
         after: u64,
         before: u64,
         descending: bool,
-    ) -> Box<dyn Iterator<Item = u64> + 'a> {
+    ) -> Box<dyn Iterator<Item = (u64, &'a Arc<Encoded>)> + 'a> {
         if before <= after.saturating_add(1) {
             return Box::new(std::iter::empty());
         }
@@ -402,7 +414,8 @@ impl State {
             };
             let from = kept.places.partition_point(|&place| place <= after);
             let to = kept.places.partition_point(|&place| place < before);
-            let range = kept.places.range(from..to).copied();
+            let range = kept.places.range(from..to);
+            let range = range.map(|place| (*place, &self.events[place].event));
             return if descending {
                 Box::new(range.rev())
             } else {
@@ -410,19 +423,28 @@ impl State {
             };
         }
         let bounds = (Bound::Excluded(after), Bound::Excluded(before));
-        let matching = self
-            .events
-            .range(bounds)
-            .filter(|(_, kept)| {
-                let topic = kept.event.event().topic();
-                patterns.iter().any(|pattern| pattern.matches(topic))
-            })
-            .map(|(&place, _)| place);
+        let range = self.events.range(bounds);
+        let range = range.map(|(&place, kept)| (place, &kept.event));
         if descending {
-            Box::new(matching.rev())
+            Box::new(range.rev())
         } else {
-            Box::new(matching)
+            Box::new(range)
         }
+    }
+
+    /// Goes on with a search: one bounded part of it.
+    fn seek(&self, search: &mut Search) -> Option<Sought> {
+        let (after, before) = (search.after, search.before);
+        let candidates = self.candidates(&search.patterns, after, before, search.descending);
+        for (looked_at, (place, event)) in candidates.enumerate() {
+            if looked_at >= SCAN_MAX {
+                return None;
+            }
+            if search.look_at(place, is_match(&search.patterns, event)) {
+                break;
+            }
+        }
+        Some(search.sought(self.head, self.evictions))
     }
 
     fn read(&self, read: &Read) -> Page {
@@ -438,35 +460,52 @@ impl State {
             ..Page::default()
         };
         let mut bytes = 0;
-        for place in self.places(&read.patterns, read.after, read.before, read.descending) {
-            if page.events.len() >= read.max_events || bytes >= read.max_bytes {
+        let mut last = read.after;
+        let candidates = self.candidates(&read.patterns, read.after, read.before, read.descending);
+        for (looked_at, (place, event)) in candidates.enumerate() {
+            let matches = is_match(&read.patterns, event);
+            let is_full = page.events.len() >= read.max_events || bytes >= read.max_bytes;
+            if looked_at >= SCAN_MAX || (matches && is_full) {
                 page.at_end = false;
-                let last = page.events.last();
-                page.examined = last.map_or(read.after, |event| event.place());
+                page.examined = last;
                 break;
             }
-            let event = &self.events[&place].event;
-            bytes += event.json().len();
-            page.events.push(Arc::clone(event));
+            if matches {
+                bytes += event.json().len();
+                page.events.push(Arc::clone(event));
+            }
+            last = place;
         }
         page
     }
 
     /// The patterns that lost an event after the read's cursor.
     fn lost(&self, read: &Read) -> Vec<Pattern> {
-        let lost = |topic: &TopicState| topic.evicted_to > read.after && topic.eviction > read.told;
-        let lost_one = |pattern: &&Pattern| match pattern.as_topic() {
-            Some(topic) => self.topics.get(topic).is_some_and(lost),
-            None => self
-                .topics
-                .iter()
-                .any(|(topic, kept)| lost(kept) && pattern.matches(topic)),
-        };
-        if self.evictions <= read.told {
+        if self.evicted_to <= read.after {
             return Vec::new();
         }
-        read.patterns.iter().filter(lost_one).cloned().collect()
+        let has_lost = |(pattern, told): &(&Pattern, &u64)| {
+            let lost =
+                |topic: &TopicState| topic.evicted_to > read.after && topic.eviction > **told;
+            match pattern.as_topic() {
+                Some(topic) => self.topics.get(topic).is_some_and(lost),
+                None => self
+                    .topics
+                    .iter()
+                    .any(|(topic, kept)| lost(kept) && pattern.matches(topic)),
+            }
+        };
+        let patterns = read.patterns.iter().zip(&read.told);
+        let lost = patterns
+            .filter(|(_, told)| self.evictions > **told)
+            .filter(has_lost);
+        lost.map(|(pattern, _)| pattern.clone()).collect()
     }
+}
+
+fn is_match(patterns: &[Pattern], event: &Encoded) -> bool {
+    let topic = event.event().topic();
+    patterns.iter().any(|pattern| pattern.matches(topic))
 }
 
 fn stopped() -> AppendError {
@@ -483,5 +522,9 @@ pub(super) fn keys_full() -> AppendError {
     }
 }
 
+/// Events that are looked at while the lock is held once.
+const SCAN_MAX: usize = 16_384;
+/// Events that one part of a sweep lets go of.
+const SWEEP_EVENTS_MAX: usize = 4_096;
 /// How often old events are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);

@@ -1,6 +1,8 @@
 //! What one subscriber has had, and what it reads next. No I/O, no clock, no locks.
-//! Shape: a cursor over the log for all patterns together, and in front of it a queue of patterns
-//! that were added with an older cursor and are caught up first.
+//! Shape: each subscribed pattern has its own place up to which it was delivered. Mostly they are all
+//! the same. A pattern that was added with an older cursor lies behind: it is read alone, up to the
+//! next one, and from there on together with it. So the session goes through the log in order, and the
+//! id of each event that it delivers is a safe place to resume.
 //! Bound: the session's patterns; [`HAD_MAX`] notes of patterns it no longer has.
 //! Failure: what the engine has lost becomes one gap before the events that follow.
 //! Source: protocol section 3.
@@ -12,39 +14,31 @@ use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern, Topic};
 
 use super::Batch;
 use crate::encoded::Encoded;
+use crate::engine::continues_after;
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct State {
     epoch: Epoch,
     conflate: bool,
-    /// Everything of the active patterns up to here has been delivered or was no match.
+    /// Where a session without patterns stands.
     position: u64,
-    /// Evictions up to this number have been told.
-    told: u64,
     subscribed: Vec<Subscribed>,
-    catch_ups: VecDeque<CatchUp>,
-    /// What patterns that are no longer subscribed have brought.
+    /// What earlier subscriptions have brought.
     had: VecDeque<Had>,
-    /// A gap that was found when subscribing, and not told yet.
-    gap: Option<Gap>,
+    /// A gap that was found when subscribing and not told yet, and the cursor that was asked for.
+    gap: Option<(Gap, Cursor)>,
 }
 
 #[derive(Clone, Debug)]
 struct Subscribed {
     pattern: Pattern,
-    /// It gets what comes after this place. It is active once `position` has come so far.
+    /// It gets what comes after this place,
     since: u64,
-}
-
-/// Patterns that were added with a cursor older than the session's.
-#[derive(Debug)]
-struct CatchUp {
-    patterns: Vec<Pattern>,
+    /// and has had everything up to this one.
     position: u64,
-    until: u64,
+    /// Evictions up to this number are no loss to it, or were told.
     told: u64,
-    had: Vec<Had>,
 }
 
 /// Everything between the two places that matches has been delivered.
@@ -62,10 +56,10 @@ pub(crate) struct Want {
     pub(crate) patterns: Vec<Pattern>,
     /// Beyond this place.
     pub(crate) after: u64,
-    /// Up to and with this one.
+    /// Up to and with this one; the largest number where there is no end.
     pub(crate) to: u64,
-    /// Evictions that need not be told again.
-    pub(crate) told: u64,
+    /// For each pattern, the evictions that need not be told again.
+    pub(crate) told: Vec<u64>,
 }
 
 /// What was read.
@@ -75,7 +69,7 @@ pub(crate) struct Got {
     pub(crate) examined: u64,
     /// Nothing more is known where this was read.
     pub(crate) at_end: bool,
-    /// More matched than was read.
+    /// There may be more.
     pub(crate) more: bool,
     /// From the engine only: patterns that lost something, and the newest eviction.
     pub(crate) lost: Vec<Pattern>,
@@ -88,159 +82,95 @@ impl State {
             epoch,
             conflate,
             position,
-            told: 0,
             subscribed: Vec::new(),
-            catch_ups: VecDeque::new(),
             had: VecDeque::new(),
             gap: None,
         }
     }
 
-    /// Always a safe place to resume the whole session.
+    /// Always a safe place to resume the whole session. While a gap has not been told it is the place
+    /// that was asked for: whoever resumes there is told the same.
     pub(crate) fn cursor(&self) -> Cursor {
-        let behind = self.catch_ups.iter().map(|catch_up| catch_up.position);
-        self.at(behind.min().unwrap_or(self.position).min(self.position))
+        match &self.gap {
+            Some((_, asked)) => *asked,
+            None => self.at(self.behind().unwrap_or(self.position)),
+        }
     }
 
     pub(crate) fn patterns(&self) -> impl Iterator<Item = &Pattern> {
         self.subscribed.iter().map(|subscribed| &subscribed.pattern)
     }
 
-    /// Adds patterns that begin after a place. `told`: evictions that are no loss to them. `gap`:
-    /// what was found missing before that place.
+    /// Adds patterns that begin after a place. `told`: evictions that are no loss to them. `gap`: what
+    /// was found missing before that place, and the cursor that was asked for.
     pub(crate) fn subscribe(
         &mut self,
         patterns: &[Pattern],
         after: u64,
         told: u64,
-        gap: Option<Gap>,
+        gap: Option<(Gap, Cursor)>,
     ) {
-        if let Some(gap) = gap {
-            self.gap = Some(join(self.gap.take(), gap));
-        }
-        if self.subscribed.is_empty() && self.catch_ups.is_empty() && self.had.is_empty() {
-            self.position = after;
-            self.told = told;
-        } else if after < self.position {
-            self.catch_ups.push_back(CatchUp {
-                patterns: patterns.to_vec(),
-                position: after,
-                until: self.position,
-                told,
-                had: self.all_had(),
-            });
+        if let Some((gap, asked)) = gap {
+            self.tell(gap, asked);
         }
         for pattern in patterns {
+            let new = Subscribed {
+                pattern: pattern.clone(),
+                since: after,
+                position: after,
+                told,
+            };
             match self.find(pattern) {
-                Some(index) => {
-                    let since = &mut self.subscribed[index].since;
-                    *since = after.min(*since);
+                None => self.subscribed.push(new),
+                // It goes back to what came before; what it has had since is not repeated.
+                Some(index) if after < self.subscribed[index].since => {
+                    let earlier = std::mem::replace(&mut self.subscribed[index], new);
+                    self.note(earlier);
                 }
-                None => self.subscribed.push(Subscribed {
-                    pattern: pattern.clone(),
-                    since: after,
-                }),
+                Some(_) => {}
             }
         }
     }
 
-    /// Takes patterns away. Gives whether it was subscribed, for each.
+    /// Takes a pattern away. Gives whether it was subscribed.
     pub(crate) fn unsubscribe(&mut self, pattern: &Pattern) -> bool {
         let Some(index) = self.find(pattern) else {
             return false;
         };
+        self.position = self.behind().unwrap_or(self.position);
         let gone = self.subscribed.remove(index);
-        let mut to = self.position;
-        for index in 0..self.catch_ups.len() {
-            let catch_up = &mut self.catch_ups[index];
-            if !catch_up.patterns.contains(pattern) {
-                continue;
-            }
-            // It ends before it is through: those behind it have had less than they counted on.
-            catch_up.patterns.retain(|kept| kept != pattern);
-            let had_to = catch_up.position;
-            to = to.min(had_to);
-            let earlier = catch_up.had.iter().filter(|had| had.pattern == *pattern);
-            let earlier: Vec<Had> = earlier.cloned().collect();
-            for later in self.catch_ups.range_mut(index + 1..) {
-                for had in later.had.iter_mut().filter(|had| had.pattern == *pattern) {
-                    had.to = had.to.min(had_to);
-                }
-                later.had.extend(earlier.iter().cloned());
-            }
-            self.had.extend(earlier);
-        }
-        self.catch_ups
-            .retain(|catch_up| !catch_up.patterns.is_empty());
-        if to > gone.since {
-            self.had.push_back(Had {
-                pattern: gone.pattern,
-                after: gone.since,
-                to,
-            });
-        }
-        while self.had.len() > HAD_MAX {
-            self.had.pop_front();
-        }
+        self.note(gone);
         true
     }
 
-    /// What to read next.
+    /// What to read next: the patterns that lie furthest behind, up to where the next one stands.
     pub(crate) fn want(&self) -> Want {
-        if let Some(catch_up) = self.catch_ups.front() {
-            return Want {
-                patterns: catch_up.patterns.clone(),
-                after: catch_up.position,
-                to: catch_up.until,
-                told: catch_up.told,
-            };
-        }
-        let is_active = |subscribed: &&Subscribed| subscribed.since <= self.position;
-        let active = self.subscribed.iter().filter(is_active);
-        let waiting = self
-            .subscribed
-            .iter()
-            .filter(|subscribed| !is_active(subscribed));
+        let after = self.behind().unwrap_or(self.position);
+        let is_behind = |subscribed: &&Subscribed| subscribed.position == after;
+        let behind = self.subscribed.iter().filter(is_behind);
+        let ahead = self.subscribed.iter().filter(|one| !is_behind(one));
         Want {
-            patterns: active
-                .map(|subscribed| subscribed.pattern.clone())
-                .collect(),
-            after: self.position,
-            to: waiting
-                .map(|waiting| waiting.since)
-                .min()
-                .unwrap_or(u64::MAX),
-            told: self.told,
+            told: behind.clone().map(|one| one.told).collect(),
+            patterns: behind.map(|one| one.pattern.clone()).collect(),
+            after,
+            to: ahead.map(|one| one.position).min().unwrap_or(u64::MAX),
         }
     }
 
     /// Takes in what was read for a [`Want`] and gives what is to be delivered. `None`: nothing was.
     pub(crate) fn absorb(&mut self, want: &Want, got: Got) -> Option<Batch> {
         let examined = got.examined.min(want.to).max(want.after);
-        if !got.lost.is_empty() {
-            let continues = got
-                .events
-                .first()
-                .map_or(examined, |event| event.place() - 1);
-            let gap = Gap {
-                topics: got.lost.iter().map(ToString::to_string).collect(),
-                after: self.at(want.after).to_string(),
-                cursor: self.at(continues).to_string(),
-                reason: GapReason::Slow,
-            };
-            self.gap = Some(join(self.gap.take(), gap));
-        }
+        self.lose(want, &got);
         let mut events = got.events;
-        if let Some(catch_up) = self.catch_ups.front_mut() {
-            events.retain(|event| !catch_up.has_had(event));
-            catch_up.position = examined;
-            catch_up.told = got.evictions.unwrap_or(catch_up.told);
-            if catch_up.position >= catch_up.until {
-                self.catch_ups.pop_front();
+        events.retain(|event| !self.has_had(event));
+        for one in &mut self.subscribed {
+            if one.position == want.after {
+                one.position = examined;
+                one.told = got.evictions.unwrap_or(one.told);
             }
-        } else {
+        }
+        if self.subscribed.is_empty() {
             self.position = examined;
-            self.told = got.evictions.unwrap_or(self.told);
         }
         let skipped = if self.conflate {
             conflate(&mut events)
@@ -250,41 +180,93 @@ impl State {
         if events.is_empty() && self.gap.is_none() {
             return None;
         }
+        let is_behind = self.subscribed.iter().any(|one| one.position != examined);
         Some(Batch {
-            gap: self.gap.take(),
+            gap: self.gap.take().map(|(gap, _)| gap),
             events,
             cursor: self.cursor(),
-            more: got.more || !self.catch_ups.is_empty(),
+            more: got.more || is_behind,
             skipped,
         })
+    }
+
+    /// What was lost of what was wanted becomes a gap.
+    fn lose(&mut self, want: &Want, got: &Got) {
+        if got.lost.is_empty() {
+            return;
+        }
+        let asked = self.at(want.after);
+        let continues = continues_after(&got.events, got.examined.min(want.to));
+        let gap = Gap {
+            topics: got.lost.iter().map(ToString::to_string).collect(),
+            after: asked.to_string(),
+            cursor: self.at(continues).to_string(),
+            reason: GapReason::Slow,
+        };
+        self.tell(gap, asked);
+    }
+
+    /// Puts a gap before what is delivered next. Two with nothing between them are one.
+    fn tell(&mut self, later: Gap, asked: Cursor) {
+        let Some((gap, _)) = &mut self.gap else {
+            self.gap = Some((later, asked));
+            return;
+        };
+        for topic in later.topics {
+            if !gap.topics.contains(&topic) {
+                gap.topics.push(topic);
+            }
+        }
+        gap.cursor = later.cursor;
     }
 
     fn at(&self, place: u64) -> Cursor {
         Cursor::new(self.epoch, place)
     }
 
+    /// Where the patterns stand that lie furthest behind.
+    fn behind(&self) -> Option<u64> {
+        self.subscribed.iter().map(|one| one.position).min()
+    }
+
     fn find(&self, pattern: &Pattern) -> Option<usize> {
-        let mut subscribed = self.subscribed.iter();
-        subscribed.position(|subscribed| subscribed.pattern == *pattern)
+        self.subscribed
+            .iter()
+            .position(|one| one.pattern == *pattern)
     }
 
-    /// What this session will have had once its present catch-ups are through.
-    fn all_had(&self) -> Vec<Had> {
-        let now = self.subscribed.iter().map(|subscribed| Had {
-            pattern: subscribed.pattern.clone(),
-            after: subscribed.since,
-            to: self.position,
-        });
-        self.had.iter().cloned().chain(now).collect()
-    }
-}
-
-impl CatchUp {
+    /// Another pattern that is further on has had it, or one that is no longer there.
     fn has_had(&self, event: &Encoded) -> bool {
         let (place, topic) = (event.place(), event.event().topic());
-        self.had
-            .iter()
-            .any(|had| had.after < place && place <= had.to && had.pattern.matches(topic))
+        let between =
+            |after, to, pattern: &Pattern| after < place && place <= to && pattern.matches(topic);
+        let mut had = self.had.iter();
+        let mut subscribed = self.subscribed.iter();
+        had.any(|had| between(had.after, had.to, &had.pattern))
+            || subscribed.any(|one| between(one.since, one.position, &one.pattern))
+    }
+
+    /// Notes what a subscription has brought, together with what the same pattern brought before.
+    fn note(&mut self, gone: Subscribed) {
+        let (mut after, mut to) = (gone.since, gone.position);
+        if after >= to {
+            return;
+        }
+        self.had.retain(|had| {
+            let joins = had.pattern == gone.pattern && had.after <= to && after <= had.to;
+            if joins {
+                (after, to) = (after.min(had.after), to.max(had.to));
+            }
+            !joins
+        });
+        self.had.push_back(Had {
+            pattern: gone.pattern,
+            after,
+            to,
+        });
+        if self.had.len() > HAD_MAX {
+            self.had.pop_front();
+        }
     }
 }
 
@@ -300,20 +282,6 @@ fn conflate(events: &mut Vec<Arc<Encoded>>) -> u64 {
     kept.reverse();
     *events = kept;
     (before - events.len()) as u64
-}
-
-/// Two gaps with nothing delivered between them are one.
-fn join(earlier: Option<Gap>, later: Gap) -> Gap {
-    let Some(mut gap) = earlier else {
-        return later;
-    };
-    for topic in later.topics {
-        if !gap.topics.contains(&topic) {
-            gap.topics.push(topic);
-        }
-    }
-    gap.cursor = later.cursor;
-    gap
 }
 
 /// Notes of patterns that a session no longer has; beyond it the oldest is forgotten, and an event

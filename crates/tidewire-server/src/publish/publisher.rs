@@ -28,6 +28,32 @@ use crate::{
     limits::{bytes, quota::one_client},
 };
 
+/// An idempotency key as the publisher gave it.
+#[derive(Debug, Clone)]
+pub(super) struct Key {
+    pub(super) text: String,
+    /// Which element it is for, where one key stands for all of a request.
+    pub(super) element: Option<usize>,
+}
+
+impl Key {
+    /// The key of one event.
+    pub(super) fn own(text: String) -> Self {
+        Self {
+            text,
+            element: None,
+        }
+    }
+
+    /// The key of the n-th element of a request.
+    pub(super) fn of_element(text: &str, element: usize) -> Self {
+        Self {
+            text: text.to_owned(),
+            element: Some(element),
+        }
+    }
+}
+
 /// Somebody who publishes now: what is checked for each event, and how it is appended.
 pub(super) struct Publisher<'a> {
     gateway: &'a Gateway,
@@ -60,7 +86,7 @@ impl<'a> Publisher<'a> {
         topic: Topic,
         event_type: Option<&EventType>,
         payload: &Payload,
-        key: Option<String>,
+        key: Option<Key>,
     ) -> Result<Append, Refusal> {
         self.require_right(&topic)?;
         let body = EventBody::new(event_type, payload);
@@ -84,7 +110,8 @@ impl<'a> Publisher<'a> {
         })?;
         let key = key.map(|key| IdempotencyKey {
             publisher: self.identity.name().to_owned(),
-            key,
+            key: key.text,
+            element: key.element,
         });
         Ok(Append { topic, body, key })
     }

@@ -6,6 +6,8 @@
 //! with its cursor.
 //! Source: protocol section 3.2.
 
+use std::time::Duration;
+
 use axum::{
     Extension,
     body::Body,
@@ -14,7 +16,7 @@ use axum::{
 };
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue, Method,
     header::{CONTENT_TYPE, ETAG},
 };
 use tidewire_bus::{Batch, SessionOptions};
@@ -27,14 +29,19 @@ use crate::{error::Refusal, gateway::Shared, listener::Peer};
 pub(crate) async fn serve(
     State(gateway): State<Shared>,
     Extension(peer): Extension<Peer>,
+    method: Method,
     headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    let opening = Opening::read(&gateway, &headers, query.as_deref())?;
+    let mut opening = Opening::read(&gateway, &headers, query.as_deref())?;
     opening.require_topics()?;
     if opening.start() == StartAt::Now {
         // There is nothing to wait for: whoever begins needs the cursor first.
         return Ok(empty(&gateway.bus.head().to_string()));
+    }
+    if method == Method::HEAD {
+        // The answer has no body, so there is nothing to wait for either.
+        opening.query.wait = Duration::ZERO;
     }
     let seat = Seat::take(&gateway, &peer, Transport::Poll).ok_or_else(Refusal::over_capacity)?;
     let response = hold(&gateway, opening, &seat).await?;

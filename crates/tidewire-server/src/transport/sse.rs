@@ -46,11 +46,16 @@ pub(crate) async fn serve(
     }
     opening.require_topics()?;
     let Some(seat) = Seat::take(&gateway, &peer, Transport::Sse) else {
-        return over_capacity(&headers);
+        let refusal = Refusal::over_capacity();
+        return come_back(&headers, CloseReason::OverCapacity, refusal);
     };
     let start = opening.start();
     let mut session = gateway.bus.open(options(&gateway, &opening.query));
-    let subscribed = session.subscribe(opening.query.topics, start).await?;
+    let subscribed = match session.subscribe(opening.query.topics, start).await {
+        Ok(subscribed) => subscribed,
+        // The engine may come back, and the stream with it.
+        Err(error) => return come_back(&headers, broken(&error), Refusal::from(error)),
+    };
     tracing::debug!(session = session.id(), address = %peer.address, transport = "sse", "session opened");
     let hello = Hello {
         session: session.id().to_owned(),
@@ -121,6 +126,10 @@ impl Stream {
             read = self.session.next_within(heartbeat) => read,
         };
         match read {
+            // A long part of the log has nothing for this session: what it says is how far it is.
+            Ok(Some(batch)) if batch.events.is_empty() && batch.gap.is_none() => {
+                Ok(self.heartbeat())
+            }
             Ok(Some(batch)) => Ok(self.batch(&batch)),
             Ok(None) => Ok(self.heartbeat()),
             Err(error) => Err(broken(&error)),
@@ -198,7 +207,12 @@ fn last_event_id(headers: &HeaderMap) -> Result<Option<StartAt>, Refusal> {
     }
 }
 
-fn over_capacity(headers: &HeaderMap) -> Result<Response, Refusal> {
+/// Refuses a stream that may be opened again later. An `EventSource` comes back only after a 200.
+fn come_back(
+    headers: &HeaderMap,
+    reason: CloseReason,
+    refusal: Refusal,
+) -> Result<Response, Refusal> {
     let accepts = headers
         .get_all(ACCEPT)
         .iter()
@@ -207,12 +221,9 @@ fn over_capacity(headers: &HeaderMap) -> Result<Response, Refusal> {
         .into_iter()
         .any(|value| value.contains(EVENT_STREAM))
     {
-        return Err(Refusal::over_capacity());
+        return Err(refusal);
     }
-    let chunk = joined(&[
-        event_stream::retry(RETRY_OVER_CAPACITY_MS),
-        bye(CloseReason::OverCapacity),
-    ]);
+    let chunk = joined(&[event_stream::retry(RETRY_LATER_MS), bye(reason)]);
     Ok(response(Body::from(chunk)))
 }
 
@@ -235,7 +246,7 @@ const EVENT_STREAM: &str = "text/event-stream";
 /// How soon a browser comes back after a cut.
 const RETRY_MS: u64 = 2000;
 /// How soon it comes back when there was no room.
-const RETRY_OVER_CAPACITY_MS: u64 = 15_000;
+const RETRY_LATER_MS: u64 = 15_000;
 
 #[cfg(test)]
 mod tests {
@@ -276,11 +287,22 @@ mod tests {
     fn without_room_a_native_event_source_gets_a_stream_that_ends() {
         let mut headers = HeaderMap::new();
         assert_eq!(
-            over_capacity(&headers).unwrap_err().code(),
+            come_back(
+                &headers,
+                CloseReason::OverCapacity,
+                Refusal::over_capacity()
+            )
+            .unwrap_err()
+            .code(),
             Code::Unavailable
         );
         headers.insert(ACCEPT, HeaderValue::from_static("text/event-stream"));
-        let response = over_capacity(&headers).unwrap();
+        let response = come_back(
+            &headers,
+            CloseReason::OverCapacity,
+            Refusal::over_capacity(),
+        )
+        .unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["x-accel-buffering"], "no");
     }

@@ -174,8 +174,8 @@ async fn turn_away(gateway: Shared, socket: WebSocket) {
 fn first_cursor(gateway: &Shared, start: StartAt) -> Cursor {
     match start {
         StartAt::After(cursor) => cursor,
-        StartAt::Start => Cursor::new(gateway.bus.epoch(), 0),
-        StartAt::Now | StartAt::Last(_) => gateway.bus.head(),
+        StartAt::Now => gateway.bus.head(),
+        StartAt::Start | StartAt::Last(_) => Cursor::new(gateway.bus.epoch(), 0),
     }
 }
 

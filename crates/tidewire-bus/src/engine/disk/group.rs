@@ -127,7 +127,9 @@ impl Group {
         store: &Store,
         topics: &mut Topics,
     ) -> Result<(), StoreError> {
-        let evicted_to = self.evict_while(topic, store, topics, |_, events| events > 0)?;
+        // At most what the topic's own bounds let it keep.
+        let mut no_bound = usize::MAX;
+        let evicted_to = self.evict_while(topic, &mut no_bound, store, topics, |_| true)?;
         if let Some(evicted_to) = evicted_to {
             let topic = topic.clone();
             self.items.push(FeedItem::Forgotten { topic, evicted_to });
@@ -135,16 +137,18 @@ impl Group {
         Ok(())
     }
 
-    /// The topic's entry in `expiry` is due: lets go of what is too old and makes the next entry.
+    /// The topic's entry in `expiry` is due: lets go of what is too old, within the budget, and makes
+    /// the next entry, which is due at once where the budget was too small.
     pub(super) fn expire(
         &mut self,
         topic: &Topic,
+        budget: &mut usize,
         store: &Store,
         topics: &mut Topics,
     ) -> Result<(), StoreError> {
         let now_ms = self.now_ms;
         let retention = topics.get(topic, &mut self.meta.next_topic)?.retention;
-        let evicted_to = self.evict_while(topic, store, topics, |oldest_ms, _| {
+        let evicted_to = self.evict_while(topic, budget, store, topics, |oldest_ms| {
             retention
                 .deadline_ms(oldest_ms)
                 .is_some_and(|deadline_ms| deadline_ms < now_ms)
@@ -202,20 +206,22 @@ impl Group {
         Ok(())
     }
 
-    /// Evicts while the topic has events and the oldest one's time and their count ask for it.
+    /// Evicts while the topic has events, the oldest one's time asks for it and the budget lasts.
     fn evict_while(
         &mut self,
         topic: &Topic,
+        budget: &mut usize,
         store: &Store,
         topics: &mut Topics,
-        wanted: impl Fn(u64, u64) -> bool,
+        wanted: impl Fn(u64) -> bool,
     ) -> Result<Option<u64>, StoreError> {
         let mut evicted_to = None;
         loop {
             let record = topics.get(topic, &mut self.meta.next_topic)?.record;
-            if record.events == 0 || !wanted(record.oldest_ms, record.events) {
+            if record.events == 0 || *budget == 0 || !wanted(record.oldest_ms) {
                 return Ok(evicted_to);
             }
+            *budget -= 1;
             match self.evict(topic, store, topics)? {
                 Some(place) => evicted_to = Some(place),
                 None => return Ok(evicted_to),

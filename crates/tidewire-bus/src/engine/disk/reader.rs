@@ -14,7 +14,7 @@ use tidewire_protocol::{Cursor, Event, Pattern, Topic};
 use super::record::{Damaged, Entry, Meta, StoredEvent, TopicRecord, parse_place};
 use super::store::{Store, StoreError};
 use crate::encoded::Encoded;
-use crate::engine::{Page, Read, Retained, Seek, Sought};
+use crate::engine::{Page, Read, Retained, Search, Sought};
 
 /// The store at one moment.
 pub(super) struct Reader<'a> {
@@ -42,7 +42,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn read(&self, read: &Read) -> Result<Page, StoreError> {
-        let (matched, lost) = self.matched(&read.patterns, read.after, read.told)?;
+        let (matched, lost) = self.matched(&read.patterns, read.after, &read.told)?;
         let mut page = Page {
             examined: if read.descending {
                 read.after
@@ -98,44 +98,38 @@ impl<'a> Reader<'a> {
         Ok(page)
     }
 
-    pub(super) fn seek(&self, patterns: &[Pattern], seek: Seek) -> Result<Sought, StoreError> {
-        let (matched, _) = self.matched(patterns, 0, u64::MAX)?;
-        let (descending, mut wanted) = match seek {
-            Seek::Oldest => (false, 1),
-            Seek::Newest(count) => (true, count),
-        };
-        let mut found = None;
+    /// Goes on with a search: one bounded part of it.
+    pub(super) fn seek(&self, search: &mut Search) -> Result<Option<Sought>, StoreError> {
+        let nothing_is_new = vec![u64::MAX; search.patterns.len()];
+        let (matched, _) = self.matched(&search.patterns, 0, &nothing_is_new)?;
         match matched {
             Matched::Few(topics) => {
-                let places = self.merged(&topics, 0, u64::MAX, descending);
-                for place in places.take(wanted) {
-                    found = Some(place?);
+                let (after, before) = (search.after, search.before);
+                let places = self.merged(&topics, after, before, search.descending);
+                for place in places.take(search.wanted) {
+                    search.found = Some(place?);
                 }
             }
             Matched::Many => {
-                for event in self.scanned(0, u64::MAX, descending) {
-                    if wanted == 0 {
-                        break;
+                let scanned = self.scanned(search.after, search.before, search.descending);
+                for (looked_at, event) in scanned.enumerate() {
+                    if looked_at >= SCAN_MAX {
+                        return Ok(None);
                     }
                     let (place, value) = event?;
-                    if matches_any(patterns, &value)? {
-                        found = Some(place);
-                        wanted -= 1;
+                    if search.look_at(place, matches_any(&search.patterns, &value)?) {
+                        break;
                     }
                 }
             }
         }
-        Ok(Sought {
-            after: found.map_or(self.meta.head, |place| place - 1),
-            evictions: self.meta.evictions,
-        })
+        Ok(Some(search.sought(self.meta.head, self.meta.evictions)))
     }
 
     pub(super) fn topic(&self, topic: &Topic) -> Result<Retained, StoreError> {
         let record = self.record(topic)?.unwrap_or_default();
         Ok(Retained {
             events: record.events,
-            bytes: record.bytes,
             range: (record.events > 0).then_some((record.oldest, record.newest)),
         })
     }
@@ -150,12 +144,12 @@ impl<'a> Reader<'a> {
         &self,
         patterns: &[Pattern],
         after: u64,
-        told: u64,
+        told: &[u64],
     ) -> Result<(Matched, Vec<Pattern>), StoreError> {
-        let may_have_lost = self.meta.evicted_to > after && self.meta.evictions > told;
         let mut few = Some(Vec::new());
         let mut lost = Vec::new();
-        for pattern in patterns {
+        for (pattern, &told) in patterns.iter().zip(told) {
+            let may_have_lost = self.meta.evicted_to > after && self.meta.evictions > told;
             let mut has_lost = false;
             let mut consider = |record: TopicRecord, few: &mut Option<Vec<TopicRecord>>| {
                 has_lost |= record.evicted_to > after && record.eviction > told;

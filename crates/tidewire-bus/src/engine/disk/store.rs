@@ -123,14 +123,30 @@ impl Store {
         Ok((store, epoch))
     }
 
-    /// Makes a log of a new epoch out of an empty store.
+    /// Makes a log of a new epoch out of an empty store. A store that has events but no epoch has lost
+    /// a part of itself.
     fn begin(&self) -> Result<Epoch, StoreError> {
+        if !self.events.is_empty()? || !self.topics.is_empty()? {
+            return Err(Damaged("meta").into());
+        }
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
         batch.insert(&self.meta, FORMAT_KEY, record::FORMAT.to_be_bytes());
         batch.insert(&self.meta, EPOCH_KEY, self.epoch.as_str());
         batch.insert(&self.meta, META_KEY, Meta::default().to_bytes());
         batch.commit()?;
         Ok(self.epoch)
+    }
+
+    /// Nothing may stand in the log beyond its head: places would be given twice.
+    pub(super) fn check_head(&self) -> Result<(), StoreError> {
+        let snapshot = self.db.snapshot();
+        let head = self.meta(&snapshot)?.head;
+        let newest = snapshot.last_key_value(&self.events);
+        let newest = newest.map(|guard| Ok::<_, StoreError>(record::parse_place(&guard.key()?)?));
+        match newest.transpose()? {
+            Some(newest) if newest > head => Err(Damaged("meta").into()),
+            _ => Ok(()),
+        }
     }
 
     /// The log as a whole, at the moment of the snapshot.

@@ -3,7 +3,7 @@
 //! else stands in the store and is read when it is needed.
 //! Failure: what was staged for a group that failed is dropped with the whole cache.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 
 use tidewire_protocol::Topic;
@@ -83,14 +83,16 @@ impl Topics {
     }
 
     /// The group was committed.
-    pub(super) fn committed<'a>(&mut self, dirty: impl Iterator<Item = &'a Topic>) {
-        for topic in dirty {
+    pub(super) fn committed<'a>(&mut self, dirty: impl Iterator<Item = &'a Topic> + Clone) {
+        for topic in dirty.clone() {
             if let Some(state) = self.cached.get_mut(topic) {
                 state.staged = Vec::new();
             }
         }
         if self.cached.len() > TOPICS_CACHED {
-            self.forget_all();
+            // Those of the last group are the likeliest to come again.
+            let dirty: HashSet<&Topic> = dirty.collect();
+            self.cached.retain(|topic, _| dirty.contains(topic));
         }
     }
 
@@ -173,6 +175,6 @@ impl TopicState {
 /// Topics that stay in memory between two groups, some 300 bytes each without their entries.
 const TOPICS_CACHED: usize = 16_384;
 /// Entries of one topic that stay in memory, 24 bytes each.
-const OLDEST_MAX: usize = 1_024;
+const OLDEST_MAX: usize = 256;
 /// Entries that are looked up at once.
-const LOOK_UP: usize = 256;
+const LOOK_UP: usize = 128;

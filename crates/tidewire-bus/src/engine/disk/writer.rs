@@ -72,6 +72,7 @@ impl Writer {
         feed: FeedSender,
         shared: Arc<Shared>,
     ) -> Result<Self, StoreError> {
+        store.check_head()?;
         let meta = store.meta(&store.db.snapshot())?;
         let mut writer = Self {
             keys: store.load_keys(&config)?,
@@ -91,7 +92,13 @@ impl Writer {
     /// Runs until it is told to stop, or nobody can ask any more.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         loop {
-            match requests.recv_timeout(SWEEP_INTERVAL) {
+            let pause = self.next_sweep.saturating_duration_since(Instant::now());
+            let pause = if self.shared.has_failed() {
+                SWEEP_INTERVAL
+            } else {
+                pause
+            };
+            match requests.recv_timeout(pause) {
                 Ok(Request::Stop) | Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {}
                 Ok(first) => {
@@ -101,8 +108,13 @@ impl Writer {
                 }
             }
             if self.next_sweep <= Instant::now() && !self.shared.has_failed() {
-                self.sweep();
-                self.next_sweep = Instant::now() + SWEEP_INTERVAL;
+                let is_done = self.sweep();
+                let pause = if is_done {
+                    SWEEP_INTERVAL
+                } else {
+                    Duration::ZERO
+                };
+                self.next_sweep = Instant::now() + pause;
             }
         }
         if let Err(error) = self.store.db.persist(PersistMode::SyncAll) {
@@ -233,24 +245,33 @@ impl Writer {
         }
     }
 
-    /// Lets go of old events and old keys, a bounded number at a time.
-    fn sweep(&mut self) {
+    /// Lets go of old events and old keys, a bounded number at a time. Gives whether that was all.
+    fn sweep(&mut self) -> bool {
         let mut group = Group::new(self.meta, self.config.clock.now_ms());
         group.expire_keys(self.keys.expire(group.now_ms));
+        let mut budget = SWEEP_EVENTS_MAX;
         let swept = self.due(group.now_ms).and_then(|due| {
-            due.iter()
-                .try_for_each(|topic| group.expire(topic, &self.store, &mut self.topics))
+            for topic in &due {
+                group.expire(topic, &mut budget, &self.store, &mut self.topics)?;
+            }
+            Ok(due.len() < SWEEP_TOPICS_MAX && budget > 0)
         });
         match swept {
-            Ok(()) => self.commit(group, Vec::new()),
-            Err(error) => self.fail(&error, Vec::new()),
+            Ok(is_done) => {
+                self.commit(group, Vec::new());
+                is_done
+            }
+            Err(error) => {
+                self.fail(&error, Vec::new());
+                true
+            }
         }
     }
 
     /// Topics whose oldest event is too old.
     fn due(&self, now_ms: u64) -> Result<Vec<Topic>, StoreError> {
         let range = self.store.expiry.range(..now_ms.to_be_bytes());
-        let due = range.take(SWEEP_MAX).map(|guard| {
+        let due = range.take(SWEEP_TOPICS_MAX).map(|guard| {
             let (_, topic) = record::parse_expiry(&guard.key()?)?;
             Ok(topic)
         });
@@ -273,7 +294,7 @@ impl Writer {
             let mut group = Group::new(self.meta, self.config.clock.now_ms());
             let some = topics
                 .by_ref()
-                .take(SWEEP_MAX)
+                .take(SWEEP_TOPICS_MAX)
                 .collect::<Result<Vec<_>, _>>()?;
             for topic in &some {
                 group.follow_rules(topic, &self.store, &mut self.topics)?;
@@ -282,7 +303,10 @@ impl Writer {
             if is_done {
                 group.set_rules(rules.clone());
             }
-            self.commit(group, Vec::new());
+            let batch = group.take_batch(&self.store, &self.topics);
+            batch.commit()?;
+            self.topics.committed(group.dirty.iter());
+            self.meta = group.meta;
             if is_done {
                 return Ok(());
             }
@@ -307,4 +331,6 @@ fn unknown() -> AppendError {
 /// How often old events are looked for.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// Topics that one sweep looks at.
-const SWEEP_MAX: usize = 1_024;
+const SWEEP_TOPICS_MAX: usize = 1_024;
+/// Events that one sweep lets go of: publishers wait for no more than that.
+const SWEEP_EVENTS_MAX: usize = 4_096;

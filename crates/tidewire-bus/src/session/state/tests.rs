@@ -85,6 +85,8 @@ impl Subscriber {
             let topic = event.event().topic();
             let is_subscribed = self.state.patterns().any(|pattern| pattern.matches(topic));
             prop_assert!(is_subscribed, "{} is not subscribed", topic);
+            // Cut just after this event, the session would resume at its id.
+            self.check_owed(last)?;
         }
         let cursor = self.state.cursor().place;
         prop_assert!(cursor <= self.head());
@@ -206,7 +208,11 @@ fn a_slow_reader_that_lost_events_is_told_once_before_the_events_that_follow() {
         (gap.after.as_str(), gap.cursor.as_str()),
         ("test-13", "test-17")
     );
-    assert_eq!(state.want().told, 5, "the same eviction is not told again");
+    assert_eq!(
+        state.want().told,
+        [5],
+        "the same eviction is not told again"
+    );
 }
 
 #[test]
@@ -217,4 +223,43 @@ fn conflation_leaves_the_newest_event_of_each_topic_in_order() {
     assert_eq!(conflate(&mut events), 2);
     let left: Vec<_> = events.iter().map(|event| event.place()).collect();
     assert_eq!(left, [3, 4, 5]);
+}
+
+#[test]
+fn until_a_gap_is_told_the_cursor_is_the_one_that_was_asked_for() {
+    let asked = Cursor::new(Epoch::parse("other").unwrap(), 77);
+    let gap = Gap {
+        topics: vec!["a".into()],
+        after: asked.to_string(),
+        cursor: "test-13".into(),
+        reason: GapReason::Epoch,
+    };
+    let mut state = State::new(Epoch::parse("test").unwrap(), 9, false);
+    state.subscribe(&[pattern("a")], 3, 1, Some((gap, asked)));
+    assert_eq!(state.cursor(), asked);
+    let want = state.want();
+    let got = Got {
+        examined: 9,
+        at_end: true,
+        ..Got::default()
+    };
+    let batch = state.absorb(&want, got).unwrap();
+    assert_eq!(batch.gap.unwrap().reason, GapReason::Epoch);
+    assert_eq!((batch.cursor.place, state.cursor().place), (9, 9));
+}
+
+#[test]
+fn two_patterns_that_are_caught_up_are_merged_into_one_order() {
+    let mut subscriber = Subscriber::new();
+    for place in 1..=6 {
+        let topic = if place % 2 == 1 { "b.x" } else { "c" };
+        subscriber.log.push(event(topic, place));
+    }
+    subscriber.state.subscribe(&[pattern("a.x")], 6, 0, None);
+    subscriber.state.subscribe(&[pattern("b.>")], 0, 0, None);
+    subscriber.state.subscribe(&[pattern("c")], 0, 0, None);
+    let want = subscriber.state.want();
+    let got = subscriber.look(&want, 10);
+    let batch = subscriber.state.absorb(&want, got).unwrap();
+    assert_eq!(places(&batch), [1, 2, 3, 4, 5, 6]);
 }

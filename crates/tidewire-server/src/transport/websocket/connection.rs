@@ -129,8 +129,13 @@ impl Connection {
             self.socket.ping().await?;
         }
         if self.socket.last_sent() + heartbeat <= now {
+            // Topics that wait for an `auth` frame have not been read yet.
+            let cursor = match self.waiting {
+                Some(_) => self.hello.cursor,
+                None => self.session.cursor(),
+            };
             let hb = Hb {
-                cursor: self.session.cursor().to_string(),
+                cursor: cursor.to_string(),
                 skipped: std::mem::take(&mut self.skipped),
                 stale: false,
             };

@@ -1,0 +1,57 @@
+//! The rest of a body whose request was answered without it.
+//!
+//! A refusal that goes out while the body is still coming resets the stream under HTTP/2, and some clients (curl 7.88 for
+//! one) then drop the answer that they have already got. So a bounded rest is read away before the answer goes out.
+//! Bound: [`REST_BYTES`] and [`REST_TIME`]; who sends more may miss why it was refused.
+//! Source: RFC 9113 section 8.1.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, BodyDataStream},
+    extract::Request,
+    middleware::Next,
+    response::Response,
+};
+use futures_util::{StreamExt, stream};
+use tokio::time::timeout;
+
+/// Runs the request; where the answer is a refusal, reads what is left of the body first.
+pub(crate) async fn read_away(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let shared = Arc::new(Mutex::new(body.into_data_stream()));
+    let request = Request::from_parts(parts, Body::from_stream(reader(&shared)));
+    let response = next.run(request).await;
+    if response.status().is_client_error() || response.status().is_server_error() {
+        let mut rest = Box::pin(reader(&shared));
+        let read = async {
+            let mut bytes = 0;
+            while let Some(Ok(chunk)) = rest.next().await {
+                bytes += chunk.len();
+                if bytes > REST_BYTES {
+                    break;
+                }
+            }
+        };
+        // Whether it came to its end or to a bound: the answer is the same.
+        let _ = timeout(REST_TIME, read).await;
+    }
+    response
+}
+
+/// The body, for whoever asks next. The handler and the rest never ask at the same time.
+fn reader(
+    shared: &Arc<Mutex<BodyDataStream>>,
+) -> impl futures_util::Stream<Item = Result<bytes::Bytes, axum::Error>> + use<> {
+    let shared = Arc::clone(shared);
+    stream::poll_fn(move |context| {
+        let mut body = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        body.poll_next_unpin(context)
+    })
+}
+
+const REST_BYTES: usize = 256 << 10;
+const REST_TIME: Duration = Duration::from_secs(2);
