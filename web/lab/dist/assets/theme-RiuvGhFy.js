@@ -1,0 +1,1 @@
+var e=(()=>{try{return localStorage.getItem(`tidewire-lab-theme`)}catch{return null}})(),t=new URLSearchParams(location.search).get(`theme`)??e;(t===`light`||t===`dark`)&&(document.documentElement.dataset.theme=t);
