@@ -49,6 +49,11 @@ impl Drain {
         self.sessions.close();
     }
 
+    /// Cancelled when the stop begins.
+    pub(crate) fn signal(&self) -> CancellationToken {
+        self.begun.clone()
+    }
+
     /// Waits for the last session. Only after [`Drain::begin`].
     pub(crate) async fn sessions_gone(&self) {
         self.sessions.wait().await;

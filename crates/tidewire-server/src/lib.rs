@@ -148,7 +148,8 @@ impl Server {
         // Sessions of a dropped call end too; their tasks are not all ours.
         let _cut = CutOnDrop(gateway.clone());
 
-        let door = Door::new(tls, gateway.connections.clone(), limits);
+        let connections = gateway.connections.clone();
+        let door = Door::new(tls, connections, limits, gateway.drain.signal());
         let routes = router::routes(&gateway);
         let mut public = Running::default();
         for socket in listeners.public {
@@ -160,7 +161,7 @@ impl Server {
             let operators = Quota::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
             admin.add(
                 socket,
-                Door::new(None, operators, limits),
+                Door::new(None, operators, limits, CancellationToken::new()),
                 admin::routes(&gateway),
                 &gateway,
             )?;
@@ -178,9 +179,12 @@ impl Server {
 
         tracing::info!(sessions = gateway.sessions.held(), "draining");
         gateway.drain.begin();
-        public.stop(limits.drain_timeout);
         let in_time = timeout(limits.drain_timeout, async {
             gateway.drain.sessions_gone().await;
+            // Over HTTP/2 some clients give a connection up at GOAWAY, and with it the last words that
+            // are on their way.
+            tokio::time::sleep(LAST_WORDS).await;
+            public.stop(limits.drain_timeout);
             public.gone().await;
         });
         if in_time.await.is_err() {
@@ -248,6 +252,8 @@ impl Drop for CutOnDrop {
     }
 }
 
+/// What `bye` and the answers of held polls have to leave before the connections are told to end.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 /// Connections on the admin port at a time.
 const ADMIN_CONNECTIONS: usize = 64;
 /// How long the admin port goes on after the drain, for an answer in flight.

@@ -28,6 +28,7 @@ use axum_server::{Handle, Server, accept::Accept};
 use hyper_util::rt::TokioTimer;
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
 use self::stream::{Io, Opening, Wire};
@@ -63,6 +64,8 @@ pub(crate) struct Door {
     handshake_timeout: Duration,
     header_timeout: Duration,
     write_timeout: Duration,
+    /// Cancelled once nobody is let in any more.
+    closed: CancellationToken,
 }
 
 impl Door {
@@ -70,6 +73,7 @@ impl Door {
         tls: Option<TlsAcceptor>,
         connections: Arc<Quota>,
         limits: &LimitsConfig,
+        closed: CancellationToken,
     ) -> Self {
         Self {
             tls,
@@ -78,10 +82,14 @@ impl Door {
             handshake_timeout: limits.handshake_timeout,
             header_timeout: limits.header_timeout,
             write_timeout: limits.write_timeout,
+            closed,
         }
     }
 
     async fn let_in(self, socket: TcpStream) -> io::Result<(Opening, Peer)> {
+        if self.closed.is_cancelled() {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
         let address = socket.peer_addr()?;
         let (permit, over_capacity) = self.permit(address.ip())?;
         // A batch is one write; waiting for more would only delay it.

@@ -51,6 +51,8 @@ fn says_nothing_secret(metadata: &tracing::Metadata<'_>) -> bool {
 
 struct Line;
 
+/// A line that nobody reads any more is lost, and that is all: an error here would be reported on the same
+/// closed standard error, by a panic in whichever task had something to say.
 impl Write for Line {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut held = held();
@@ -58,11 +60,13 @@ impl Write for Line {
             .as_ref()
             .is_some_and(|lines| lines.len() + bytes.len() > HELD_MAX);
         if full && let Some(lines) = held.take() {
-            io::stderr().write_all(&lines)?;
+            let _ = io::stderr().write_all(&lines);
         }
         match held.as_mut() {
             Some(lines) => lines.extend_from_slice(bytes),
-            None => io::stderr().write_all(bytes)?,
+            None => {
+                let _ = io::stderr().write_all(bytes);
+            }
         }
         Ok(bytes.len())
     }
