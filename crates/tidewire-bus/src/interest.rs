@@ -493,4 +493,22 @@ mod tests {
         assert_eq!(read(&interests, 2, 5).0, Found::Behind);
         assert_eq!(read(&interests, 3, 5), (Found::Complete, vec![5, 8]));
     }
+
+    #[test]
+    fn an_interest_notes_no_more_than_its_bound_and_says_what_it_let_go() {
+        let mut interests = Interests::default();
+        let (id, _) = add(&mut interests, "a");
+        let topic = Topic::parse("a").unwrap();
+        let over = PLACES_MAX as u64 + 10;
+        for place in 1..=over {
+            interests.push(&topic, place, 0, 0, &mut Vec::new());
+        }
+        assert_eq!(interests.places, PLACES_MAX);
+        let read = |after| {
+            let interest = interests.get(id);
+            interest.read(after, u64::MAX, 10, 0, &mut Vec::new())
+        };
+        assert_eq!(read(9), Found::Behind);
+        assert_eq!(read(10), Found::Complete);
+    }
 }

@@ -1,0 +1,162 @@
+//! Retention by age, and by rules that changed between two starts.
+//! Method: the clock is moved; the tests wait for the fact under a deadline.
+
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tidewire_bus::{
+    Append, Bus, BusConfig, Clock, DiskConfig, DiskEngine, Engine, MemoryConfig, MemoryEngine,
+    Retention, RetentionTable, SessionOptions,
+};
+use tidewire_protocol::{Cursor, EventBody, GapReason, Pattern, StartAt, Topic};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn keep(max_events: Option<u64>, max_age: Option<Duration>) -> RetentionTable {
+    let limits = Retention {
+        max_events,
+        max_bytes: None,
+        max_age,
+    };
+    RetentionTable::new(Vec::new(), limits)
+}
+
+fn disk(folder: &Path, clock: &Clock, retention: RetentionTable) -> Arc<dyn Engine> {
+    let config = DiskConfig {
+        clock: clock.clone(),
+        ..DiskConfig::default()
+    };
+    Arc::new(DiskEngine::open(folder, config, retention).unwrap())
+}
+
+async fn publish(bus: &Bus, topic: &str, count: u64) -> Vec<Cursor> {
+    let append = |data| Append {
+        topic: Topic::parse(topic).unwrap(),
+        body: EventBody::from_stored(format!(",\"data\":{data}}}").into()),
+        key: None,
+    };
+    let answers = bus.append((0..count).map(append).collect()).await;
+    answers
+        .into_iter()
+        .map(|answer| answer.unwrap().id)
+        .collect()
+}
+
+async fn retained(bus: &Bus, topic: &str, wanted: u64) {
+    let topic = Topic::parse(topic).unwrap();
+    let reached = async {
+        while bus.topic(&topic).await.unwrap().retained != wanted {
+            tokio::task::yield_now().await;
+        }
+    };
+    let reached = tokio::time::timeout(Duration::from_secs(60), reached).await;
+    reached.unwrap_or_else(|_| panic!("{topic} does not come to {wanted} events"));
+}
+
+/// Goal: old events go, on both engines, in parts where they are many, and whoever needed one is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_are_too_old_are_evicted_and_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let now_ms = Arc::new(AtomicU64::new(1_000_000));
+    let read = Arc::clone(&now_ms);
+    let clock = Clock::from_fn(move || read.load(Ordering::Relaxed));
+    let memory = MemoryConfig {
+        clock: clock.clone(),
+        ..MemoryConfig::default()
+    };
+    let engines: [Arc<dyn Engine>; 2] = [
+        Arc::new(MemoryEngine::new(memory, keep(None, Some(HOUR)))),
+        disk(folder.path(), &clock, keep(None, Some(HOUR))),
+    ];
+    for engine in engines {
+        let bus = Bus::start(engine, BusConfig::default());
+        // More than one sweep takes at once.
+        let old = publish(&bus, "a.old", 10_000).await;
+        now_ms.fetch_add(HOUR.as_millis() as u64 / 2, Ordering::Relaxed);
+        publish(&bus, "a.young", 3).await;
+        now_ms.fetch_add(HOUR.as_millis() as u64 / 2 + 1, Ordering::Relaxed);
+        retained(&bus, "a.old", 0).await;
+        retained(&bus, "a.young", 3).await;
+
+        let mut session = bus.open(SessionOptions::default());
+        let pattern = Pattern::parse("a.*").unwrap();
+        let start = StartAt::After(old[0]);
+        assert!(
+            !session
+                .subscribe(vec![pattern], start)
+                .await
+                .unwrap()
+                .resumed
+        );
+        let batch = session.next().await.unwrap();
+        assert_eq!(batch.gap.unwrap().reason, GapReason::Evicted);
+        assert_eq!(batch.events.len(), 3);
+        bus.stop().await;
+    }
+}
+
+/// Goal: rules that were changed between two starts hold from the start on.
+#[tokio::test(flavor = "multi_thread")]
+async fn changed_rules_hold_from_the_next_start_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::system();
+    let bus = Bus::start(
+        disk(folder.path(), &clock, keep(None, None)),
+        BusConfig::default(),
+    );
+    let ids = publish(&bus, "a", 3_000).await;
+    bus.stop().await;
+    drop(bus);
+
+    let engine = disk(folder.path(), &clock, keep(Some(2), Some(HOUR)));
+    let bus = Bus::start(engine, BusConfig::default());
+    retained(&bus, "a", 2).await;
+    let mut session = bus.open(SessionOptions::default());
+    let pattern = Pattern::parse("a").unwrap();
+    session
+        .subscribe(vec![pattern], StartAt::After(ids[0]))
+        .await
+        .unwrap();
+    let batch = session.next().await.unwrap();
+    assert!(batch.gap.is_some());
+    let places: Vec<_> = batch.events.iter().map(|event| event.place()).collect();
+    assert_eq!(places, [ids[2_998].place, ids[2_999].place]);
+    bus.stop().await;
+}
+
+/// Goal: a poll with no time to wait comes back although nothing in a long log matches, and gets further
+/// with each try.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_finds_nothing_comes_back_with_a_newer_cursor() {
+    let folder = tempfile::tempdir().unwrap();
+    let engines: [Arc<dyn Engine>; 2] = [
+        Arc::new(MemoryEngine::new(MemoryConfig::default(), keep(None, None))),
+        disk(folder.path(), &Clock::system(), keep(None, None)),
+    ];
+    for engine in engines {
+        let config = BusConfig {
+            window_max_events: 10,
+            ..BusConfig::default()
+        };
+        let bus = Bus::start(engine, config);
+        // More topics than are merged by their index, so that the disk engine goes through the log.
+        for topic in 0..300 {
+            publish(&bus, &format!("x.{topic}.y"), 150).await;
+        }
+        let mut session = bus.open(SessionOptions::default());
+        let patterns = ["*.*.none", "x.*.none", "x.*.z"].map(|text| Pattern::parse(text).unwrap());
+        let start = StartAt::After(Cursor::new(bus.epoch(), 0));
+        session.subscribe(patterns.into(), start).await.unwrap();
+        let mut tries = 0;
+        while let Some(batch) = session.next_within(Duration::ZERO).await.unwrap() {
+            assert!(batch.events.is_empty() && batch.more);
+            tries += 1;
+        }
+        assert_eq!(session.cursor(), bus.head(), "after {tries} tries");
+        bus.stop().await;
+    }
+}
