@@ -258,6 +258,14 @@ pub struct Retained {
     pub range: Option<(u64, u64)>,
 }
 
+/// Nothing was stored: the window has no room for another key.
+pub(crate) fn keys_full() -> AppendError {
+    AppendError::Unavailable {
+        retry_after: RETRY_AFTER,
+        reason: "too many idempotency keys in the window".into(),
+    }
+}
+
 /// How long [`AppendError::Unavailable`] asks to wait where nothing better is known.
 pub(crate) const RETRY_AFTER: Duration = Duration::from_secs(1);
 

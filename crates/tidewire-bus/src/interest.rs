@@ -1,12 +1,14 @@
 //! Which patterns are subscribed, what of the window matches each, and whom an event wakes.
-//! Shape: one [`Interest`] for each distinct pattern, whatever number of sessions share it; exact
-//! topics by hash, patterns in a tree of levels.
+//! Shape: one [`Interest`] for each distinct pattern, whatever number of sessions share it; [`tree`]
+//! finds those that match a topic.
 //! Bound: an interest has 8 bytes for each event of the window that it matches, [`PLACES_MAX`] of them;
 //! once all together have [`PLACES_TOTAL_MAX`], each keeps [`PLACES_MIN`]. An interest that nobody has
 //! any more stays for a while, so that the next poll of the same pattern finds it.
 //! Failure: what has left the window is no longer in it; [`Interest::read`] says so.
 
-use std::collections::{HashMap, VecDeque};
+mod tree;
+
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use slab::Slab;
@@ -14,6 +16,7 @@ use tidewire_protocol::{Pattern, Topic};
 use tokio::sync::Notify;
 
 use crate::lock::lock;
+use tree::PatternTree;
 
 /// Names an interest while a session holds it.
 pub(crate) type InterestId = usize;
@@ -133,20 +136,10 @@ impl Interest {
 #[derive(Debug, Default)]
 pub(crate) struct Interests {
     all: Slab<Interest>,
-    exact: HashMap<Topic, InterestId>,
-    wild: Level,
+    patterns: PatternTree,
     idle: usize,
     /// Places that are noted, over all.
     places: usize,
-}
-
-/// The patterns that go on below one level.
-#[derive(Debug, Default)]
-struct Level {
-    named: HashMap<Box<str>, Level>,
-    any: Option<Box<Level>>,
-    here: Option<InterestId>,
-    rest: Option<InterestId>,
 }
 
 impl Interests {
@@ -157,7 +150,7 @@ impl Interests {
         session: Arc<Notify>,
         head: u64,
     ) -> (InterestId, usize) {
-        let id = match self.find(pattern) {
+        let id = match self.patterns.find(pattern) {
             Some(id) => id,
             None => self.make(pattern, head),
         };
@@ -224,7 +217,7 @@ impl Interests {
         window_oldest: u64,
         touched: &mut Vec<InterestId>,
     ) {
-        for id in self.matching(topic) {
+        for id in self.patterns.matching(topic) {
             let max = self.places_max();
             let interest = &mut self.all[id];
             let more = interest.push(place, window_oldest, max);
@@ -239,7 +232,7 @@ impl Interests {
 
     /// The topic has lost its events up to and with this place.
     pub(crate) fn lose(&mut self, topic: &Topic, evicted_to: u64) {
-        for id in self.matching(topic) {
+        for id in self.patterns.matching(topic) {
             let interest = &mut self.all[id];
             interest.lost_to = interest.lost_to.max(evicted_to);
         }
@@ -249,7 +242,7 @@ impl Interests {
     /// them reads the engine, and is told there.
     pub(crate) fn forget(&mut self, topic: &Topic, evicted_to: u64) -> Vec<Arc<Subscribers>> {
         self.lose(topic, evicted_to);
-        let ids = self.matching(topic);
+        let ids = self.patterns.matching(topic);
         let forget = |id: InterestId| {
             let interest = &mut self.all[id];
             let to = interest
@@ -274,23 +267,8 @@ impl Interests {
 
     /// Sessions that would get an event of this topic; one that has it twice counts twice.
     pub(crate) fn subscribers(&self, topic: &Topic) -> usize {
-        let ids = self.matching(topic).into_iter();
+        let ids = self.patterns.matching(topic).into_iter();
         ids.map(|id| self.all[id].subscribers.len()).sum()
-    }
-
-    fn find(&self, pattern: &Pattern) -> Option<InterestId> {
-        if let Some(topic) = pattern.as_topic() {
-            return self.exact.get(topic).copied();
-        }
-        let mut level = &self.wild;
-        for name in pattern.levels() {
-            level = match name {
-                ">" => return level.rest,
-                "*" => level.any.as_deref()?,
-                name => level.named.get(name)?,
-            };
-        }
-        level.here
     }
 
     fn make(&mut self, pattern: &Pattern, head: u64) -> InterestId {
@@ -303,22 +281,7 @@ impl Interests {
             idle_rounds: 0,
             is_touched: false,
         });
-        if let Some(topic) = pattern.as_topic() {
-            self.exact.insert(topic.clone(), id);
-            return id;
-        }
-        let mut level = &mut self.wild;
-        for name in pattern.levels() {
-            level = match name {
-                ">" => {
-                    level.rest = Some(id);
-                    return id;
-                }
-                "*" => level.any.get_or_insert_default(),
-                name => level.named.entry(name.into()).or_default(),
-            };
-        }
-        level.here = Some(id);
+        self.patterns.insert(pattern, id);
         id
     }
 
@@ -334,75 +297,7 @@ impl Interests {
     fn remove(&mut self, id: InterestId) {
         let interest = self.all.remove(id);
         self.places -= interest.places.len();
-        match interest.pattern.as_topic() {
-            Some(topic) => {
-                self.exact.remove(topic);
-            }
-            None => {
-                let levels: Vec<&str> = interest.pattern.levels().collect();
-                self.wild.remove(&levels);
-            }
-        }
-    }
-
-    fn matching(&self, topic: &Topic) -> Vec<InterestId> {
-        let mut ids: Vec<InterestId> = self.exact.get(topic).copied().into_iter().collect();
-        let levels: Vec<&str> = topic.levels().collect();
-        // Protocol section 1: `*` and `>` at the first level never match the gateway's own topics.
-        if topic.is_reserved() {
-            if let Some(below) = self.wild.named.get(levels[0]) {
-                below.collect(&levels[1..], &mut ids);
-            }
-        } else {
-            self.wild.collect(&levels, &mut ids);
-        }
-        ids
-    }
-}
-
-impl Level {
-    fn collect(&self, levels: &[&str], ids: &mut Vec<InterestId>) {
-        let Some((name, below)) = levels.split_first() else {
-            ids.extend(self.here);
-            return;
-        };
-        ids.extend(self.rest);
-        if let Some(any) = &self.any {
-            any.collect(below, ids);
-        }
-        if let Some(named) = self.named.get(*name) {
-            named.collect(below, ids);
-        }
-    }
-
-    fn remove(&mut self, levels: &[&str]) {
-        let Some((name, below)) = levels.split_first() else {
-            self.here = None;
-            return;
-        };
-        match *name {
-            ">" => self.rest = None,
-            "*" => {
-                if let Some(any) = &mut self.any {
-                    any.remove(below);
-                    if any.is_empty() {
-                        self.any = None;
-                    }
-                }
-            }
-            name => {
-                if let Some(named) = self.named.get_mut(name) {
-                    named.remove(below);
-                    if named.is_empty() {
-                        self.named.remove(name);
-                    }
-                }
-            }
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.named.is_empty() && self.any.is_none() && self.here.is_none() && self.rest.is_none()
+        self.patterns.remove(&interest.pattern);
     }
 }
 
@@ -465,7 +360,7 @@ mod tests {
         interests.release(again, key);
         interests.sweep(0);
         interests.sweep(0);
-        assert!(interests.len() == 0 && interests.wild.is_empty() && interests.exact.is_empty());
+        assert!(interests.len() == 0 && interests.patterns.is_empty());
         assert_eq!(interests.idle, 0);
     }
 

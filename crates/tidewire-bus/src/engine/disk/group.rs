@@ -13,8 +13,7 @@ use super::store::{META_KEY, RETENTION_KEY, Store, StoreError};
 use super::topics::Topics;
 use crate::encoded::Encoded;
 use crate::engine::feed::FeedItem;
-use crate::engine::memory::keys_full;
-use crate::engine::{Append, AppendError, Appended};
+use crate::engine::{Append, AppendError, Appended, keys_full};
 use crate::idempotency::{Digest16, FirstPublish, Keys, Seen};
 
 /// Staged, and not yet visible to anybody.
