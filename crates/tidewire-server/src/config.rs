@@ -24,6 +24,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How the public listeners speak TLS.
     pub tls: Tls,
+    /// Serves `/echo`, for conformance suites. Default no.
+    pub conformance_echo: bool,
 }
 
 impl ServerConfig {
@@ -35,6 +37,7 @@ impl ServerConfig {
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
             tls,
+            conformance_echo: false,
         }
     }
 

@@ -47,6 +47,8 @@ pub(crate) struct Gateway {
     pub(crate) hsts: Option<HeaderValue>,
     /// Where the pages are taken from while somebody works on them.
     pub(crate) web_dir: Option<PathBuf>,
+    /// `/echo` is served.
+    pub(crate) conformance_echo: bool,
 }
 
 impl Gateway {
@@ -84,6 +86,7 @@ impl Gateway {
             admin_hosts,
             hsts,
             web_dir: config.http.web_dir.clone(),
+            conformance_echo: config.conformance_echo,
             limits,
         }))
     }

@@ -51,6 +51,7 @@ pub(crate) fn routes(gateway: &Shared) -> Router {
         .route("/ws", any(websocket::serve))
         .route("/sse", get(sse::serve))
         .route("/poll", get(poll::serve))
+        .merge(conformance(gateway))
         .fallback(assets::serve)
         .method_not_allowed_fallback(wrong_method)
         // Before any handler: a foreign page gets no upgrade, no stream, no read and no publish.
@@ -60,6 +61,15 @@ pub(crate) fn routes(gateway: &Shared) -> Router {
         ))
         .with_state(gateway.clone());
     with_common_layers(routes, gateway)
+}
+
+/// What conformance suites need, and nobody else.
+fn conformance(gateway: &Shared) -> Router<Shared> {
+    if !gateway.conformance_echo {
+        return Router::new();
+    }
+    tracing::warn!("/echo is served: for conformance suites only");
+    Router::new().route("/echo", any(websocket::echo))
 }
 
 /// The layers that both ports have. They are few because a held poll keeps every one of them in memory.

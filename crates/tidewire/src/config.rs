@@ -178,6 +178,7 @@ impl Config {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
+            conformance_echo: false,
         })
     }
 

@@ -15,12 +15,16 @@ use std::{net::IpAddr, time::Instant};
 
 use axum::{
     Extension,
-    extract::{FromRequestParts, Request, State, WebSocketUpgrade, ws::WebSocket},
+    extract::{
+        FromRequestParts, Request, State, WebSocketUpgrade,
+        ws::{Message, WebSocket},
+    },
     response::{IntoResponse, Response},
 };
 use http::{
     HeaderMap, HeaderValue, Method, Version,
     header::{ALLOW, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION},
+    request::Parts,
 };
 use tidewire_bus::{Session, Subscribed};
 use tidewire_protocol::{CloseReason, Code, Cursor, Pattern, StartAt};
@@ -43,21 +47,11 @@ pub(crate) async fn serve(
     request: Request,
 ) -> Result<Response, Response> {
     let (mut parts, _body) = request.into_parts();
-    if parts.method != Method::GET && parts.method != Method::CONNECT {
-        return Err(([(ALLOW, "GET")], wrong_method().await).into_response());
-    }
+    require_method(&parts).await?;
     let opening = Opening::read(&gateway, &parts.headers, parts.uri.query())
         .map_err(IntoResponse::into_response)?;
     let wanted = Wanted::of(&gateway, opening).map_err(IntoResponse::into_response)?;
-    if parts.version <= Version::HTTP_11 && !has_good_key(&parts.headers) {
-        return Err(no_upgrade(
-            "Sec-WebSocket-Key is missing or not 16 bytes in base64",
-        ));
-    }
-    let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &())
-        .await
-        .map_err(|rejection| no_upgrade(&rejection.body_text()))?;
-    let upgrade = socket::configure(upgrade, &gateway.limits);
+    let upgrade = upgrade(&gateway, &mut parts).await?;
     let Some(seat) = Seat::take(&gateway, &peer, Transport::WebSocket) else {
         return Ok(upgrade.on_upgrade(move |socket| turn_away(gateway, socket)));
     };
@@ -66,6 +60,51 @@ pub(crate) async fn serve(
         .map_err(IntoResponse::into_response)?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);
     Ok(upgrade.on_upgrade(move |socket| prepared.connect(socket, seat).run().instrument(span)))
+}
+
+async fn require_method(parts: &Parts) -> Result<(), Response> {
+    if parts.method != Method::GET && parts.method != Method::CONNECT {
+        return Err(([(ALLOW, "GET")], wrong_method().await).into_response());
+    }
+    Ok(())
+}
+
+/// The handshake of every WebSocket, with the bounds of every WebSocket.
+async fn upgrade(gateway: &Shared, parts: &mut Parts) -> Result<WebSocketUpgrade, Response> {
+    if parts.version <= Version::HTTP_11 && !has_good_key(&parts.headers) {
+        return Err(no_upgrade(
+            "Sec-WebSocket-Key is missing or not 16 bytes in base64",
+        ));
+    }
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &())
+        .await
+        .map_err(|rejection| no_upgrade(&rejection.body_text()))?;
+    Ok(socket::configure(upgrade, &gateway.limits))
+}
+
+/// `GET /echo`, for conformance suites only: every message comes back as it was.
+pub(crate) async fn echo(
+    State(gateway): State<Shared>,
+    request: Request,
+) -> Result<Response, Response> {
+    let (mut parts, _body) = request.into_parts();
+    require_method(&parts).await?;
+    let upgrade = upgrade(&gateway, &mut parts).await?;
+    Ok(upgrade.on_upgrade(move |mut socket| async move {
+        let echoing = async {
+            // An answer to ping and to close is the library's.
+            while let Some(Ok(message)) = socket.recv().await {
+                let is_echoed = matches!(message, Message::Text(_) | Message::Binary(_));
+                if is_echoed && socket.send(message).await.is_err() {
+                    break;
+                }
+            }
+        };
+        tokio::select! {
+            () = echoing => {}
+            () = gateway.drain.begun() => {}
+        }
+    }))
 }
 
 /// What the query asks for, as far as it may be had already.

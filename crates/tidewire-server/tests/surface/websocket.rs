@@ -360,3 +360,17 @@ async fn a_websocket_rides_on_an_http2_stream() {
         .unwrap();
     assert_eq!(answered[..], [0x88, 0x02, 0x03, 0xe8]);
 }
+
+#[tokio::test]
+async fn the_echo_of_conformance_suites_is_there_only_when_it_is_asked_for() {
+    let gateway = Gateway::with(|config| config.conformance_echo = true);
+    let mut socket = gateway.websocket("/echo").await;
+    for message in [Message::text("two words"), Message::binary(vec![0, 255])] {
+        socket.send(message.clone()).await.unwrap();
+        let echoed = timeout(DEADLINE, socket.next()).await.unwrap();
+        assert_eq!(echoed.unwrap().unwrap(), message);
+    }
+    let without = Gateway::start();
+    let answer = without.get("/echo").send().await.unwrap();
+    assert_eq!(answer.status(), 404);
+}

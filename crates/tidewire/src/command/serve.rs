@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use tidewire_bus::{Bus, DiskEngine, Engine, MemoryEngine};
-use tidewire_server::{Listeners, Server};
+use tidewire_server::{Listeners, Server, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -35,7 +35,11 @@ pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
     let listeners = bind(&config)?;
     let announcement = announcement(&config, &listeners)?;
     let bus = Bus::start(open(&config)?, config.bus());
-    let server = Server::new(&config.server()?, bus.clone(), listeners)?;
+    let settings = ServerConfig {
+        conformance_echo: flags.conformance_echo,
+        ..config.server()?
+    };
+    let server = Server::new(&settings, bus.clone(), listeners)?;
 
     output::print(&announcement)?;
     log::release();

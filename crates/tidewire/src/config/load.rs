@@ -47,6 +47,9 @@ pub(crate) struct Flags {
     /// Serve the lab at /; in this release it is always there
     #[arg(long)]
     pub(crate) lab: bool,
+    /// Serve /echo, a WebSocket that sends everything back, for conformance suites
+    #[arg(long)]
+    pub(crate) conformance_echo: bool,
 }
 
 /// Reads all sources and checks the result.
