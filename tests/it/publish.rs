@@ -3,21 +3,24 @@
 use tidewire_client::{NewEvent, Transport};
 use tidewire_tests::{Engine, Gateway, within};
 
-/// Goal: a publisher over its rate keeps its order. Method: ten times what the rate lets through, in
-/// batches whose refused elements the client repeats; the subscriber sees them in the order of the batch.
+/// Goal: a publisher over its rate keeps its order. Method: three times what the rate lets through at once,
+/// in batches whose refused elements the client repeats, at a rate that lets tokens drip in while one batch
+/// is being looked at; the subscriber sees the events in their order.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_over_the_rate_keeps_its_order() {
     let gateway = Gateway::with(Engine::Memory, |settings| {
-        settings.server.limits.publishes_per_second = 200;
+        settings.server.limits.publishes_per_second = 2_000;
     });
     let mut subscriber = gateway.subscribe(Transport::Sse, &["n"], "now").await;
-    let events: Vec<_> = (0..600).map(|n| NewEvent::json("n", &n).unwrap()).collect();
+    let events: Vec<_> = (0..6_000)
+        .map(|n| NewEvent::json("n", &n).unwrap())
+        .collect();
     let client = gateway.client();
     let publishing = tokio::spawn(async move { client.publish_all(&events).await.unwrap() });
-    let expected: Vec<_> = (0..600).map(serde_json::Value::from).collect();
-    assert_eq!(subscriber.data(600).await, expected);
+    let expected: Vec<_> = (0..6_000).map(serde_json::Value::from).collect();
+    assert_eq!(subscriber.data(6_000).await, expected);
     let answers = within(publishing).await.unwrap();
-    assert_eq!(answers.len(), 600);
+    assert_eq!(answers.len(), 6_000);
 }
 
 /// Goal: a key that a publisher chooses never runs into the key of an element. Method: a single publish
