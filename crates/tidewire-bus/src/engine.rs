@@ -100,8 +100,6 @@ pub struct IdempotencyKey {
 pub struct Appended {
     /// The cursor just after the event.
     pub id: Cursor,
-    /// Milliseconds since the Unix epoch, when it got its place.
-    pub time_ms: u64,
     /// The key was seen before: this is the first answer.
     pub duplicate: bool,
 }

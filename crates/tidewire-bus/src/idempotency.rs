@@ -1,6 +1,6 @@
 //! Which publishes were seen before.
 //! Shape: one entry for each key, in the order of their times; the engine keeps them durable.
-//! Unit: the window in milliseconds of wall time.
+//! Unit: the window in milliseconds of the steady clock.
 //! Bound: [`KEYS_MAX`] keys at once; a publish with one more is refused until the window moves on.
 //! Failure: the same key with another payload is told apart by a digest of the payload.
 //! Source: protocol section 4.
@@ -27,8 +27,8 @@ pub(crate) type Digest16 = [u8; 16];
 pub(crate) struct FirstPublish {
     /// The place that it got.
     pub(crate) place: u64,
-    /// When it got it.
-    pub(crate) time_ms: u64,
+    /// When it got it, by the steady clock.
+    pub(crate) since_ms: u64,
     /// What it said.
     pub(crate) body: Digest16,
 }
@@ -82,7 +82,7 @@ impl Keys {
     /// Looks a key up; keys that are older than the window are no longer known.
     pub(crate) fn look_up(&self, name: &Digest16, body: &Digest16, now_ms: u64) -> Seen {
         match self.first.get(name) {
-            Some(first) if self.is_over(first.time_ms, now_ms) => Seen::Never,
+            Some(first) if self.is_over(first.since_ms, now_ms) => Seen::Never,
             Some(first) if first.body == *body => Seen::Before(*first),
             Some(_) => Seen::WithAnotherPayload,
             None if self.first.len() >= KEYS_MAX => Seen::Full,
@@ -92,15 +92,15 @@ impl Keys {
 
     /// Remembers a first publish.
     pub(crate) fn remember(&mut self, name: Digest16, first: FirstPublish) {
-        self.order.push_back((first.time_ms, name));
+        self.order.push_back((first.since_ms, name));
         self.first.insert(name, first);
     }
 
     /// Takes the keys that the window has left behind.
     pub(crate) fn expire(&mut self, now_ms: u64) -> Vec<Digest16> {
         let mut gone = Vec::new();
-        while let Some(&(time_ms, name)) = self.order.front() {
-            if !self.is_over(time_ms, now_ms) {
+        while let Some(&(since_ms, name)) = self.order.front() {
+            if !self.is_over(since_ms, now_ms) {
                 break;
             }
             self.order.pop_front();
@@ -108,7 +108,7 @@ impl Keys {
             if self
                 .first
                 .get(&name)
-                .is_some_and(|first| first.time_ms == time_ms)
+                .is_some_and(|first| first.since_ms == since_ms)
             {
                 self.first.remove(&name);
                 gone.push(name);
@@ -117,8 +117,8 @@ impl Keys {
         gone
     }
 
-    fn is_over(&self, time_ms: u64, now_ms: u64) -> bool {
-        now_ms.saturating_sub(time_ms) > self.window_ms
+    fn is_over(&self, since_ms: u64, now_ms: u64) -> bool {
+        now_ms.saturating_sub(since_ms) > self.window_ms
     }
 }
 
@@ -135,10 +135,10 @@ mod tests {
     const A: Digest16 = [1; 16];
     const BODY: Digest16 = [7; 16];
 
-    fn first(place: u64, time_ms: u64) -> FirstPublish {
+    fn first(place: u64, since_ms: u64) -> FirstPublish {
         FirstPublish {
             place,
-            time_ms,
+            since_ms,
             body: BODY,
         }
     }

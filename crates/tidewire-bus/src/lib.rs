@@ -20,9 +20,9 @@ mod session;
 mod testing;
 
 pub use bus::{Bus, BusConfig, BusStats, HistoryPage, HistoryRead, TopicInfo};
-pub use clock::Clock;
+pub use clock::{Clock, Now};
 pub use encoded::Encoded;
-pub use engine::disk::{DiskConfig, DiskEngine, OpenError};
+pub use engine::disk::{DiskConfig, DiskEngine, Durability, OpenError};
 pub use engine::memory::{MemoryConfig, MemoryEngine};
 pub use engine::{Append, AppendError, Appended, Engine, IdempotencyKey, ReadError};
 pub use idempotency::DEFAULT_WINDOW as IDEMPOTENCY_WINDOW;

@@ -1,11 +1,14 @@
 //! The engine that keeps everything in a folder: the default.
 //! Shape: one writer thread with group commit; readers work on snapshots, in a bounded pool.
-//! Bound: retention per topic; `cache_bytes`, `commit_max_events`, `commit_max_bytes`, `readers`.
-//! Failure: `Ok` means that the event is synced to the disk. A failed commit stops publishing and
-//! leaves reading and delivery alone.
+//! Bound: retention per topic; the members of [`DiskConfig`].
+//! Failure: `Ok` means what [`Durability`] says. A failed commit stops publishing and leaves reading and
+//! delivery alone; after a full disk publishing goes on by itself.
 //! Source: protocol section 8; architecture, "Engines".
 
 mod group;
+mod journals;
+mod loaded;
+mod mark;
 mod reader;
 mod record;
 mod store;
@@ -15,10 +18,11 @@ mod writer;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use tidewire_protocol::{Epoch, Pattern, Topic};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -29,7 +33,7 @@ use super::{
 };
 use crate::clock::Clock;
 use crate::idempotency::DEFAULT_WINDOW;
-use crate::lock::lock;
+use crate::lock::{lock, read};
 use crate::retention::RetentionTable;
 use reader::Reader;
 pub use store::OpenError;
@@ -45,6 +49,13 @@ pub struct DiskConfig {
     pub commit_max_events: usize,
     /// Bytes of payload of one group commit; what is over waits for the next.
     pub commit_max_bytes: usize,
+    /// How long a group waits for more events while it has room. It makes an answer later, and groups
+    /// larger where a sync is slow; what waits already is taken in any case.
+    pub commit_max_wait: Duration,
+    /// What an answer promises.
+    pub durability: Durability,
+    /// How often [`Durability::Interval`] syncs.
+    pub sync_interval: Duration,
     /// Reads at once; one more waits.
     pub readers: usize,
     /// How long an idempotency key is remembered.
@@ -59,6 +70,9 @@ impl Default for DiskConfig {
             cache_bytes: 64 << 20,
             commit_max_events: 1_000,
             commit_max_bytes: 4 << 20,
+            commit_max_wait: Duration::ZERO,
+            durability: Durability::Always,
+            sync_interval: Duration::from_secs(1),
             readers: 8,
             idempotency_window: DEFAULT_WINDOW,
             clock: Clock::system(),
@@ -66,9 +80,41 @@ impl Default for DiskConfig {
     }
 }
 
+/// What the answer to a publisher promises. Whatever is chosen, a crash of the gateway alone loses
+/// nothing that was acknowledged, and what the machine loses is told to subscribers by a new epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Durability {
+    /// The event is synced to the disk: it survives a loss of power.
+    #[default]
+    Always,
+    /// The event is with the operating system, which is told to sync at each `sync_interval`: a loss of
+    /// power or a crash of the system takes what came since.
+    Interval,
+    /// The event is with the operating system, which syncs when it likes, mostly within 30 seconds.
+    None,
+}
+
+impl Durability {
+    const ALL: [Self; 3] = [Self::Always, Self::Interval, Self::None];
+
+    /// As the configuration writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::Interval => "interval",
+            Self::None => "none",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.as_str() == text)
+    }
+}
+
 /// See the module.
 pub struct DiskEngine {
-    store: Store,
     shared: Arc<Shared>,
     feed: FeedSender,
     receiver: Mutex<Option<FeedReceiver>>,
@@ -80,24 +126,32 @@ pub struct DiskEngine {
 }
 
 /// What the writer tells the others.
-#[derive(Debug, Default)]
 struct Shared {
+    epoch: Epoch,
     head: AtomicU64,
-    failure: OnceLock<String>,
+    /// Why no events are taken now.
+    failure: Mutex<Option<String>>,
+    /// Std lock: held for reading while one page is read, and for writing while the store is opened
+    /// again after trouble; `None` where that has not succeeded yet.
+    store: RwLock<Option<Store>>,
 }
 
 impl Shared {
+    fn new(store: Store, head: u64) -> Self {
+        Self {
+            epoch: store.epoch,
+            head: AtomicU64::new(head),
+            failure: Mutex::default(),
+            store: RwLock::new(Some(store)),
+        }
+    }
+
     fn set_head(&self, head: u64) {
         self.head.store(head, Ordering::Release);
     }
 
-    fn has_failed(&self) -> bool {
-        self.failure.get().is_some()
-    }
-
-    fn fail(&self, reason: String) {
-        // Only the first failure is kept: it is the cause of the others.
-        let _ = self.failure.set(reason);
+    fn set_failure(&self, failure: Option<String>) {
+        *lock(&self.failure) = failure;
     }
 }
 
@@ -105,31 +159,24 @@ impl DiskEngine {
     /// Opens the log in this folder, or begins one.
     ///
     /// # Errors
-    /// See [`OpenError`]; the folder is as it was.
+    /// See [`OpenError`].
     pub fn open(
         folder: &Path,
         config: DiskConfig,
         retention: RetentionTable,
     ) -> Result<Self, OpenError> {
-        let store = Store::open(folder, &config)?;
+        let explain = |error| store::explain(folder, error);
         let (sender, receiver) = feed();
-        let shared = Arc::new(Shared::default());
         let readers = Arc::new(Semaphore::new(config.readers));
-        let writer = Writer::new(
-            store.clone(),
-            config,
-            retention,
-            sender.clone(),
-            Arc::clone(&shared),
-        );
-        let writer = writer.map_err(|error| store::explain(folder, error))?;
+        let writer = Writer::open(folder.into(), config, retention, sender.clone());
+        let writer = writer.map_err(explain)?;
+        let shared = writer.shared();
         let (requests, received) = std::sync::mpsc::channel();
         let thread = std::thread::Builder::new()
             .name("tidewire-disk".into())
             .spawn(move || writer.run(&received))
-            .map_err(|error| store::explain(folder, fjall::Error::Io(error).into()))?;
+            .map_err(|error| explain(error.into()))?;
         Ok(Self {
-            store,
             shared,
             feed: sender,
             receiver: Mutex::new(Some(receiver)),
@@ -142,18 +189,27 @@ impl DiskEngine {
     /// Runs a read on a thread that may block.
     async fn on_a_reader<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
+        look: impl FnOnce(&Reader<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, ReadError> {
         let permit = Arc::clone(&self.readers).acquire_owned().await;
         let permit = permit.map_err(|_| read_error("the engine has stopped"))?;
-        let store = self.store.clone();
+        let shared = Arc::clone(&self.shared);
         let task = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            read(&Reader::new(&store)?)
+            let store = read(&shared.store);
+            let store = store
+                .as_ref()
+                .ok_or_else(|| StoreError::Lost(CLOSED.into()))?;
+            look(&Reader::new(store)?)
         });
         match task.await {
             Ok(Ok(read)) => Ok(read),
-            Ok(Err(error)) => Err(read_error(error)),
+            Ok(Err(error)) => {
+                if let StoreError::Damaged(_) | StoreError::Fjall(_) = error {
+                    tracing::error!(%error, "a part of the store cannot be read: {CURE}");
+                }
+                Err(read_error(error))
+            }
             Err(panic) => Err(read_error(panic)),
         }
     }
@@ -183,7 +239,7 @@ impl DiskEngine {
 
 impl Engine for DiskEngine {
     fn epoch(&self) -> Epoch {
-        self.store.epoch
+        self.shared.epoch
     }
 
     fn head(&self) -> u64 {
@@ -191,7 +247,7 @@ impl Engine for DiskEngine {
     }
 
     fn health(&self) -> Result<(), ReadError> {
-        match self.shared.failure.get() {
+        match &*lock(&self.shared.failure) {
             Some(reason) => Err(read_error(reason)),
             None => Ok(()),
         }
@@ -271,7 +327,8 @@ impl Engine for DiskEngine {
 impl std::fmt::Debug for DiskEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DiskEngine")
-            .field("shared", &self.shared)
+            .field("head", &self.shared.head)
+            .field("failure", &self.shared.failure)
             .finish_non_exhaustive()
     }
 }
@@ -289,3 +346,7 @@ fn read_error(reason: impl std::fmt::Display) -> ReadError {
         reason: reason.to_string(),
     }
 }
+
+const CLOSED: &str = "the store is not open again yet";
+/// What an operator can do about damage that is found while the gateway runs.
+const CURE: &str = "stop the gateway, then put back a copy of the folder or move it away";

@@ -41,6 +41,14 @@ pub enum FeedItem {
     },
 }
 
+impl FeedItem {
+    /// Whether an event got its place: it takes room in the feed.
+    #[must_use]
+    pub fn is_event(&self) -> bool {
+        matches!(self, Self::Event { .. })
+    }
+}
+
 #[derive(Debug)]
 struct Shared {
     /// Std mutex: held to push or to take everything, never across an await.
@@ -119,6 +127,12 @@ impl FeedSender {
 }
 
 impl Reservation {
+    /// How many it is for.
+    #[must_use]
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
     /// So many events were pushed; the receiver gives their room back. The rest is given back here.
     pub fn used(mut self, events: usize) {
         let unused = self.events.saturating_sub(events);
@@ -149,10 +163,7 @@ impl FeedReceiver {
 
     /// These were applied: their room is free again.
     pub fn applied(&self, items: &[FeedItem]) {
-        let events = items
-            .iter()
-            .filter(|item| matches!(item, FeedItem::Event { .. }))
-            .count();
+        let events = items.iter().filter(|item| item.is_event()).count();
         self.0.room.add_permits(events);
         self.0
             .applied

@@ -122,7 +122,7 @@ async fn sweep(
 /// Gives whether that was all.
 fn sweep_some(state: &Mutex<State>, clock: &Clock, feed: &FeedSender) -> bool {
     let mut state = lock(state);
-    let (items, is_done) = state.expire(clock.now_ms());
+    let (items, is_done) = state.expire(clock.now().steady_ms);
     feed.push(items);
     is_done
 }
@@ -144,15 +144,12 @@ impl Engine for MemoryEngine {
             }
             let mut items = Vec::with_capacity(batch.len());
             let mut state = lock(&self.state);
-            let now_ms = self.clock.now_ms();
+            let now = self.clock.now();
             let answers = batch
                 .into_iter()
-                .map(|append| state.append(append, now_ms, &mut items))
+                .map(|append| state.append(append, now, &mut items))
                 .collect();
-            let appended = items
-                .iter()
-                .filter(|item| matches!(item, FeedItem::Event { .. }))
-                .count();
+            let appended = items.iter().filter(|item| item.is_event()).count();
             reservation.used(appended);
             // Still under the lock: the feed has the order of the places.
             self.feed.push(items);

@@ -5,12 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use fjall::{OwnedWriteBatch, PersistMode};
+use fjall::OwnedWriteBatch;
 use tidewire_protocol::{Cursor, Event, Topic};
 
-use super::record::{self, Entry, Meta, StoredEvent};
+use super::record::{self, Entry, Meta, StoredEvent, TAIL_KEY};
 use super::store::{META_KEY, RETENTION_KEY, Store, StoreError};
 use super::topics::Topics;
+use crate::clock::Now;
 use crate::encoded::Encoded;
 use crate::engine::feed::FeedItem;
 use crate::engine::{Append, AppendError, Appended, keys_full};
@@ -22,7 +23,7 @@ pub(super) struct Group {
     /// The log once this is committed.
     pub(super) meta: Meta,
     /// When its events got their places.
-    pub(super) now_ms: u64,
+    pub(super) now: Now,
     /// Bytes of payload.
     pub(super) bytes: usize,
     /// What the feed is told, in log order.
@@ -40,10 +41,11 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(meta: Meta, now_ms: u64) -> Self {
+    /// A group after what `meta` tells of.
+    pub(super) fn after(meta: Meta, now: Now) -> Self {
         Self {
             meta,
-            now_ms,
+            now,
             ..Self::default()
         }
     }
@@ -67,14 +69,13 @@ impl Group {
             let seen = match self.keys.get(name) {
                 Some(first) if first.body == *digest => Seen::Before(*first),
                 Some(_) => Seen::WithAnotherPayload,
-                None => known.look_up(name, digest, self.now_ms),
+                None => known.look_up(name, digest, self.now.steady_ms),
             };
             match seen {
                 Seen::Never => {}
                 Seen::Before(first) => {
                     return Ok(Ok(Appended {
                         id: Cursor::new(store.epoch, first.place),
-                        time_ms: first.time_ms,
                         duplicate: true,
                     }));
                 }
@@ -89,32 +90,31 @@ impl Group {
         let entry = Entry {
             place,
             bytes: body.as_bytes().len() as u64,
-            time_ms: self.now_ms,
+            since_ms: self.now.steady_ms,
         };
         let state = topics.get(&topic, &mut self.meta.next_topic)?;
         state.push(entry);
-        let value = StoredEvent::to_bytes(&topic, self.now_ms, &body);
+        let value = StoredEvent::to_bytes(&topic, self.now.wall_ms, &body);
         self.bytes += value.len();
         self.events
             .insert(place, (state.record.number, entry, value));
         if let Some((name, body)) = key {
             let first = FirstPublish {
                 place,
-                time_ms: self.now_ms,
+                since_ms: self.now.steady_ms,
                 body,
             };
             self.keys.insert(name, first);
         }
         self.enforce(&topic, store, topics)?;
 
-        let event = Event::new(id, topic.clone(), self.now_ms, &body);
+        let event = Event::new(id, topic.clone(), self.now.wall_ms, &body);
         self.items.push(FeedItem::Event {
             event: Encoded::new(event),
             evicted_to: topics.record(&topic).evicted_to,
         });
         Ok(Ok(Appended {
             id,
-            time_ms: self.now_ms,
             duplicate: false,
         }))
     }
@@ -145,7 +145,7 @@ impl Group {
         store: &Store,
         topics: &mut Topics,
     ) -> Result<(), StoreError> {
-        let now_ms = self.now_ms;
+        let now_ms = self.now.steady_ms;
         let retention = topics.get(topic, &mut self.meta.next_topic)?.retention;
         let evicted_to = self.evict_while(topic, budget, store, topics, |oldest_ms| {
             retention
@@ -274,43 +274,44 @@ impl Group {
         self.dirty.is_empty() && self.expired_keys.is_empty() && self.rules.is_none()
     }
 
-    /// Everything as one batch, which is synced before its commit returns.
+    /// Everything as one batch. It counts as the next group.
     pub(super) fn take_batch(&mut self, store: &Store, topics: &Topics) -> OwnedWriteBatch {
-        let mut batch = store.db.batch().durability(Some(PersistMode::SyncData));
+        self.meta.group += 1;
+        let mut batch = store.db.batch();
         for (place, (number, entry, value)) in std::mem::take(&mut self.events) {
             batch.insert(&store.events, place.to_be_bytes(), value);
-            batch.insert(&store.index, Entry::key(number, place), entry.to_value());
+            batch.insert(&store.state, Entry::key(number, place), entry.to_value());
         }
         for (number, place) in &self.removed {
             batch.remove(&store.events, place.to_be_bytes());
-            batch.remove(&store.index, Entry::key(*number, *place));
+            batch.remove(&store.state, Entry::key(*number, *place));
         }
         for (key, is_made) in std::mem::take(&mut self.expiry) {
             if is_made {
-                batch.insert(&store.expiry, key, []);
+                batch.insert(&store.state, key, []);
             } else {
-                batch.remove(&store.expiry, key);
+                batch.remove(&store.state, key);
             }
         }
         for (name, first) in &self.keys {
-            batch.insert(&store.keys, *name, record::first_publish(first));
+            let key = record::idempotency_key(name);
+            batch.insert(&store.state, key, record::first_publish(first));
         }
         for name in &self.expired_keys {
             if !self.keys.contains_key(name) {
-                batch.remove(&store.keys, *name);
+                batch.remove(&store.state, record::idempotency_key(name));
             }
         }
         for topic in &self.dirty {
-            batch.insert(
-                &store.topics,
-                topic.as_str(),
-                topics.record(topic).to_bytes(),
-            );
+            let key = record::topic_key(topic.as_str());
+            batch.insert(&store.state, key, topics.record(topic).to_bytes());
         }
         if let Some(rules) = &self.rules {
-            batch.insert(&store.meta, RETENTION_KEY, rules.as_str());
+            batch.insert(&store.state, RETENTION_KEY, rules.as_str());
         }
-        batch.insert(&store.meta, META_KEY, self.meta.to_bytes());
+        batch.insert(&store.state, META_KEY, self.meta.to_bytes());
+        // Both keyspaces name the group, so that one that lost it is found.
+        batch.insert(&store.events, TAIL_KEY, self.meta.group.to_be_bytes());
         batch
     }
 }

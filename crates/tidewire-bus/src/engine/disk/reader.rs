@@ -11,7 +11,7 @@ use std::ops::Bound;
 use fjall::{Readable, Snapshot};
 use tidewire_protocol::{Cursor, Event, Pattern, Topic};
 
-use super::record::{Damaged, Entry, Meta, StoredEvent, TopicRecord, parse_place};
+use super::record::{self, Damaged, Entry, Meta, StoredEvent, TopicRecord};
 use super::store::{Store, StoreError};
 use crate::encoded::Encoded;
 use crate::engine::{Page, Read, Retained, Search, Sought};
@@ -135,7 +135,8 @@ impl<'a> Reader<'a> {
     }
 
     fn record(&self, topic: &Topic) -> Result<Option<TopicRecord>, StoreError> {
-        let value = self.snapshot.get(&self.store.topics, topic.as_str())?;
+        let key = record::topic_key(topic.as_str());
+        let value = self.snapshot.get(&self.store.state, key)?;
         Ok(value.map(|value| TopicRecord::parse(&value)).transpose()?)
     }
 
@@ -170,15 +171,14 @@ impl<'a> Reader<'a> {
                     consider(record, &mut few);
                 }
             } else {
-                let prefix = literal_prefix(pattern);
-                let rows = self.snapshot.prefix(&self.store.topics, prefix);
+                let prefix = record::topic_key(&literal_prefix(pattern));
+                let rows = self.snapshot.prefix(&self.store.state, prefix);
                 for (row, guard) in rows.enumerate() {
                     if row >= TOPICS_MAX {
                         few = None;
                     }
-                    let (topic, value) = guard.into_inner()?;
-                    let topic = std::str::from_utf8(&topic).map_err(|_| Damaged("topics"))?;
-                    let topic = Topic::parse(topic).map_err(|_| Damaged("topics"))?;
+                    let (key, value) = guard.into_inner()?;
+                    let topic = record::parse_topic_key(&key)?;
                     let told_enough =
                         pattern.matches(&topic) && consider(TopicRecord::parse(&value)?, &mut few);
                     if few.is_none() && (told_enough || !may_have_lost) {
@@ -205,13 +205,10 @@ impl<'a> Reader<'a> {
             let from = Entry::key(topic.number, after);
             let to = Entry::key(topic.number, before.max(after + 1));
             let range = self.snapshot.range(
-                &self.store.index,
+                &self.store.state,
                 (Bound::Excluded(from), Bound::Excluded(to)),
             );
-            let place = |guard: fjall::Guard| -> Result<u64, StoreError> {
-                let key = guard.key()?;
-                Ok(parse_place(key.get(8..).unwrap_or_default())?)
-            };
+            let place = |guard: fjall::Guard| Ok(Entry::place(&guard.key()?)?);
             if descending {
                 Box::new(range.rev().map(place)) as Places
             } else {
@@ -240,7 +237,7 @@ impl<'a> Reader<'a> {
         };
         range.map(|guard| {
             let (key, value) = guard.into_inner()?;
-            Ok((parse_place(&key)?, value))
+            Ok((record::parse_number(&key, "events")?, value))
         })
     }
 }

@@ -3,13 +3,15 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | `events` | place | topic, time, members after `time` |
-//! | `index`  | topic number, place | size, time |
-//! | `topics` | topic | [`TopicRecord`] |
-//! | `expiry` | deadline, topic | – |
-//! | `keys`   | digest of publisher, topic and key | [`FirstPublish`] |
-//! | `meta`   | a name | [`Meta`], format, epoch, retention |
+//! | `events` | [`TAIL_KEY`] | the newest group |
+//! | `state` | `i`, topic number, place | size, time by the steady clock |
+//! | `state` | `t`, topic | [`TopicRecord`] |
+//! | `state` | `x`, deadline, topic | – |
+//! | `state` | `k`, digest of publisher, topic and key | [`FirstPublish`] |
+//! | `state` | `m`, a name | [`Meta`], format, epoch, retention |
 //!
-//! Shape: whole numbers are eight bytes, big-endian, so that keys sort in log order.
+//! Shape: whole numbers are eight bytes, big-endian, so that keys sort in log order. Events stand in a
+//! keyspace of their own: they come in the order of their keys, and nothing else mixes with them.
 //! Failure: a record of another length is damage, never a guess.
 
 use bytes::Bytes;
@@ -17,8 +19,17 @@ use tidewire_protocol::{EventBody, Topic};
 
 use crate::idempotency::{Digest16, FirstPublish};
 
-/// The layout of this file. A store of a higher number is refused.
-pub(super) const FORMAT: u64 = 1;
+/// The layout of this file. A store of another number is refused.
+pub(super) const FORMAT: u64 = 2;
+
+/// Sorts after every place.
+pub(super) const TAIL_KEY: [u8; 9] = [0xFF; 9];
+
+/// Where each kind of record of `state` begins.
+pub(super) const INDEX: u8 = b'i';
+pub(super) const TOPICS: u8 = b't';
+pub(super) const EXPIRY: u8 = b'x';
+pub(super) const KEYS: u8 = b'k';
 
 /// A record that cannot be what was written.
 #[derive(Debug, thiserror::Error)]
@@ -36,20 +47,29 @@ pub(super) struct Meta {
     pub(super) evicted_to: u64,
     /// The number that the next new topic gets.
     pub(super) next_topic: u64,
+    /// Counts commits.
+    pub(super) group: u64,
 }
 
 impl Meta {
     pub(super) fn to_bytes(self) -> Vec<u8> {
-        join(&[self.head, self.evictions, self.evicted_to, self.next_topic])
+        join(&[
+            self.head,
+            self.evictions,
+            self.evicted_to,
+            self.next_topic,
+            self.group,
+        ])
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
-        let [head, evictions, evicted_to, next_topic] = split(bytes, "meta")?;
+        let [head, evictions, evicted_to, next_topic, group] = split(bytes, "meta")?;
         Ok(Self {
             head,
             evictions,
             evicted_to,
             next_topic,
+            group,
         })
     }
 }
@@ -65,7 +85,7 @@ pub(super) struct TopicRecord {
     pub(super) bytes: u64,
     /// Place of the oldest retained event; it counts only while there are events.
     pub(super) oldest: u64,
-    /// Its time.
+    /// Its time by the steady clock.
     pub(super) oldest_ms: u64,
     /// Place of the newest event ever.
     pub(super) newest: u64,
@@ -123,28 +143,34 @@ impl TopicRecord {
 pub(super) struct Entry {
     pub(super) place: u64,
     pub(super) bytes: u64,
-    pub(super) time_ms: u64,
+    /// By the steady clock: its age counts from here.
+    pub(super) since_ms: u64,
 }
 
 impl Entry {
-    pub(super) fn key(number: u64, place: u64) -> [u8; 16] {
-        let mut key = [0; 16];
-        key[..8].copy_from_slice(&number.to_be_bytes());
-        key[8..].copy_from_slice(&place.to_be_bytes());
+    pub(super) fn key(number: u64, place: u64) -> [u8; 17] {
+        let mut key = [INDEX; 17];
+        key[1..9].copy_from_slice(&number.to_be_bytes());
+        key[9..].copy_from_slice(&place.to_be_bytes());
         key
     }
 
     pub(super) fn to_value(self) -> Vec<u8> {
-        join(&[self.bytes, self.time_ms])
+        join(&[self.bytes, self.since_ms])
+    }
+
+    /// The place alone.
+    pub(super) fn place(key: &[u8]) -> Result<u64, Damaged> {
+        let [_number, place] = split(unprefixed(key, INDEX, "index")?, "index")?;
+        Ok(place)
     }
 
     pub(super) fn parse(key: &[u8], value: &[u8]) -> Result<Self, Damaged> {
-        let [_number, place] = split(key, "index")?;
-        let [bytes, time_ms] = split(value, "index")?;
+        let [bytes, since_ms] = split(value, "index")?;
         Ok(Self {
-            place,
+            place: Self::place(key)?,
             bytes,
-            time_ms,
+            since_ms,
         })
     }
 }
@@ -187,42 +213,69 @@ impl StoredEvent {
     }
 }
 
-/// The key of a topic's entry in `expiry`.
-pub(super) fn expiry_key(deadline_ms: u64, topic: &Topic) -> Vec<u8> {
-    [&deadline_ms.to_be_bytes(), topic.as_str().as_bytes()].concat()
+/// Where a topic's record stands; of a part of its name: where those begin that start with it.
+pub(super) fn topic_key(name: &str) -> Vec<u8> {
+    [&[TOPICS], name.as_bytes()].concat()
 }
 
-pub(super) fn parse_expiry(key: &[u8]) -> Result<(u64, Topic), Damaged> {
+pub(super) fn parse_topic_key(key: &[u8]) -> Result<Topic, Damaged> {
+    parse_topic(unprefixed(key, TOPICS, "topics")?, "topics")
+}
+
+/// Where a topic's entry in `x` stands.
+pub(super) fn expiry_key(deadline_ms: u64, topic: &Topic) -> Vec<u8> {
+    [
+        &[EXPIRY],
+        deadline_ms.to_be_bytes().as_slice(),
+        topic.as_str().as_bytes(),
+    ]
+    .concat()
+}
+
+pub(super) fn parse_expiry_key(key: &[u8]) -> Result<(u64, Topic), Damaged> {
+    let key = unprefixed(key, EXPIRY, "expiry")?;
     let (deadline, topic) = key.split_first_chunk().ok_or(Damaged("expiry"))?;
-    let topic = std::str::from_utf8(topic).map_err(|_| Damaged("expiry"))?;
-    let topic = Topic::parse(topic).map_err(|_| Damaged("expiry"))?;
-    Ok((u64::from_be_bytes(*deadline), topic))
+    Ok((u64::from_be_bytes(*deadline), parse_topic(topic, "expiry")?))
+}
+
+fn parse_topic(bytes: &[u8], kind: &'static str) -> Result<Topic, Damaged> {
+    let text = std::str::from_utf8(bytes).map_err(|_| Damaged(kind))?;
+    Topic::parse(text).map_err(|_| Damaged(kind))
+}
+
+pub(super) fn idempotency_key(name: &Digest16) -> Vec<u8> {
+    [&[KEYS], name.as_slice()].concat()
 }
 
 pub(super) fn first_publish(first: &FirstPublish) -> Vec<u8> {
-    let mut bytes = join(&[first.place, first.time_ms]);
+    let mut bytes = join(&[first.place, first.since_ms]);
     bytes.extend_from_slice(&first.body);
     bytes
 }
 
 pub(super) fn parse_first_publish(
-    name: &[u8],
+    key: &[u8],
     value: &[u8],
 ) -> Result<(Digest16, FirstPublish), Damaged> {
+    let name = unprefixed(key, KEYS, "keys")?;
     let name = name.try_into().map_err(|_| Damaged("keys"))?;
     let (numbers, body) = value.split_first_chunk::<16>().ok_or(Damaged("keys"))?;
-    let [place, time_ms] = split(numbers, "keys")?;
+    let [place, since_ms] = split(numbers, "keys")?;
     let first = FirstPublish {
         place,
-        time_ms,
+        since_ms,
         body: body.try_into().map_err(|_| Damaged("keys"))?,
     };
     Ok((name, first))
 }
 
-pub(super) fn parse_place(key: &[u8]) -> Result<u64, Damaged> {
-    let [place] = split(key, "events")?;
-    Ok(place)
+pub(super) fn parse_number(bytes: &[u8], kind: &'static str) -> Result<u64, Damaged> {
+    let [number] = split(bytes, kind)?;
+    Ok(number)
+}
+
+fn unprefixed<'a>(key: &'a [u8], prefix: u8, kind: &'static str) -> Result<&'a [u8], Damaged> {
+    key.strip_prefix(&[prefix]).ok_or(Damaged(kind))
 }
 
 fn join(numbers: &[u64]) -> Vec<u8> {
@@ -232,13 +285,13 @@ fn join(numbers: &[u64]) -> Vec<u8> {
         .collect()
 }
 
-fn split<const N: usize>(bytes: &[u8], keyspace: &'static str) -> Result<[u64; N], Damaged> {
+fn split<const N: usize>(bytes: &[u8], kind: &'static str) -> Result<[u64; N], Damaged> {
     let (numbers, rest) = bytes.as_chunks::<8>();
     if !rest.is_empty() {
-        return Err(Damaged(keyspace));
+        return Err(Damaged(kind));
     }
     let numbers: Vec<u64> = numbers.iter().copied().map(u64::from_be_bytes).collect();
-    numbers.try_into().map_err(|_| Damaged(keyspace))
+    numbers.try_into().map_err(|_| Damaged(kind))
 }
 
 #[cfg(test)]
@@ -277,6 +330,8 @@ mod tests {
         }
 
         let key = expiry_key(5, &topic);
-        assert_eq!(parse_expiry(&key).unwrap(), (5, topic));
+        assert_eq!(parse_expiry_key(&key).unwrap(), (5, topic.clone()));
+        assert_eq!(parse_topic_key(&topic_key(topic.as_str())).unwrap(), topic);
+        assert!(parse_topic_key(&key).is_err(), "a record of another kind");
     }
 }

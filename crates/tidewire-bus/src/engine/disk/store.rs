@@ -1,14 +1,17 @@
 //! The keyspaces of one data folder, and what is done when it is opened.
-//! Failure: a folder that another process holds, a newer format or a damaged record is an
-//! [`OpenError`]; nothing is written before all of that has been checked.
+//! Failure: a folder that another process holds, another format, damage in the middle of the log or in
+//! a record is an [`OpenError`]. A log that has lost its end goes on in a new epoch, and says so.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use tidewire_protocol::Epoch;
 
-use super::DiskConfig;
-use super::record::{self, Damaged, Meta};
+use super::journals::Journals;
+use super::mark::{Found, Mark, MarkFile, State};
+use super::record::{self, Damaged, FORMAT, Meta, TAIL_KEY};
+use super::{DiskConfig, Durability};
 use crate::epoch;
 use crate::idempotency::Keys;
 
@@ -27,19 +30,22 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The operator's matter: start the newer version, or use another folder.
+    /// The operator's matter: start the version that wrote it, or use another folder.
     #[error(
-        "{} was written in format {found}; this version reads up to format {}",
-        .folder.display(), record::FORMAT
+        "{} was written in format {found}, this version reads format {FORMAT}: start the version that \
+         wrote it, or use another folder", .folder.display()
     )]
-    NewerFormat {
+    OtherFormat {
         /// Which folder.
         folder: PathBuf,
         /// The format that stands there.
         found: u64,
     },
     /// The store does not open, or is not what was written.
-    #[error("the store in {} is damaged: {detail}", .folder.display())]
+    #[error(
+        "the store in {} is damaged: {detail}. Put back a copy of the folder, or move it away to begin \
+         an empty log in a new epoch", .folder.display()
+    )]
     Damaged {
         /// Which folder.
         folder: PathBuf,
@@ -54,9 +60,36 @@ pub(super) enum StoreError {
     #[error("{0}")]
     Fjall(#[from] fjall::Error),
     #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("{0}")]
     Damaged(#[from] Damaged),
+    #[error("{0}")]
+    Lost(String),
     #[error("written in format {0}")]
-    NewerFormat(u64),
+    OtherFormat(u64),
+}
+
+impl StoreError {
+    /// Whether it may pass by itself: there was no space, or the store has given up after a failure
+    /// in its background, where nothing that was acknowledged is at stake.
+    pub(super) fn may_pass(&self) -> bool {
+        if matches!(self, Self::Fjall(fjall::Error::Poisoned)) {
+            return true;
+        }
+        let mut cause = Some(self as &(dyn std::error::Error + 'static));
+        while let Some(error) = cause {
+            if let Some(error) = error.downcast_ref::<std::io::Error>() {
+                return is_full(error);
+            }
+            cause = error.source();
+        }
+        false
+    }
+}
+
+pub(super) fn is_full(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }
 
 /// The keyspaces. Cheap to clone.
@@ -64,104 +97,171 @@ pub(super) enum StoreError {
 pub(super) struct Store {
     pub(super) db: Database,
     pub(super) events: Keyspace,
-    pub(super) index: Keyspace,
-    pub(super) topics: Keyspace,
-    pub(super) expiry: Keyspace,
-    pub(super) keys: Keyspace,
-    pub(super) meta: Keyspace,
+    pub(super) state: Keyspace,
     pub(super) epoch: Epoch,
 }
 
 impl Store {
     /// Opens or makes the store in this folder.
-    pub(super) fn open(folder: &Path, config: &DiskConfig) -> Result<Self, OpenError> {
-        std::fs::create_dir_all(folder).map_err(|source| OpenError::Folder {
-            folder: folder.into(),
-            source,
-        })?;
-        let opened = Self::keyspaces(folder, config);
-        let (store, epoch) = opened.map_err(|error| explain(folder, error))?;
-        match epoch {
-            Some(epoch) => Ok(Self { epoch, ..store }),
-            None => {
-                let epoch = store.begin().map_err(|error| explain(folder, error))?;
-                Ok(Self { epoch, ..store })
+    pub(super) fn open(folder: &Path, config: &DiskConfig) -> Result<(Self, MarkFile), StoreError> {
+        std::fs::create_dir_all(folder)?;
+        let (file, found) = MarkFile::open(folder)?;
+        match found {
+            Found::Format(found) => return Err(StoreError::OtherFormat(found)),
+            Found::Mark { mark, .. } | Found::Copy(mark) if mark.state == State::Damaged => {
+                let detail = "an earlier start has found that a part of its middle is lost";
+                return Err(StoreError::Lost(detail.into()));
             }
+            Found::Mark { .. } | Found::Copy(_) | Found::Nothing | Found::Unreadable => {}
         }
+        let journals = Journals::before_opening(folder)?;
+        let mut store = Self::keyspaces(folder, config)?;
+        let is_new = store.is_new()?;
+        if is_new {
+            if let Found::Mark { mark, .. } | Found::Copy(mark) = found {
+                let Mark { head, .. } = mark;
+                let detail = format!("its head mark tells of place {head}, and the store is empty");
+                return Err(StoreError::Lost(detail));
+            }
+            store.begin()?;
+        } else {
+            store.epoch = store.stored_epoch()?;
+        }
+        let meta = store.meta(&store.db.snapshot())?;
+        if let Some(detail) = store.lost(&journals, meta)? {
+            // Said again at the next start: what was cut is then no longer to be seen.
+            file.write(&store.mark(meta, config.durability, State::Damaged))?;
+            file.sync()?;
+            return Err(StoreError::Lost(detail));
+        }
+        if !is_new && let Some(reason) = broken(&found, meta, store.epoch) {
+            store.begin_epoch()?;
+            let epoch = store.epoch;
+            tracing::warn!(%epoch, reason, "the log goes on in a new epoch: subscribers are told a gap");
+        }
+        file.write(&store.mark(meta, config.durability, State::Open))?;
+        file.sync()?;
+        Ok((store, file))
     }
 
-    fn keyspaces(folder: &Path, config: &DiskConfig) -> Result<(Self, Option<Epoch>), StoreError> {
-        let db = Database::builder(folder)
-            .cache_size(config.cache_bytes)
-            .worker_threads(1)
-            .open()?;
-        let keyspace = |name| db.keyspace(name, KeyspaceCreateOptions::default);
-        let meta = keyspace("meta")?;
-        if let Some(value) = meta.get(FORMAT_KEY)? {
-            let found = record::parse_place(&value)?;
-            if found > record::FORMAT {
-                return Err(StoreError::NewerFormat(found));
+    fn keyspaces(folder: &Path, config: &DiskConfig) -> Result<Self, StoreError> {
+        let open = || {
+            let db = Database::builder(folder)
+                .cache_size(config.cache_bytes)
+                .max_journaling_size(JOURNALS_MAX_BYTES)
+                .worker_threads(1)
+                .open()?;
+            if db.keyspace_exists("meta") {
+                return Err(StoreError::OtherFormat(1));
             }
-        }
-        let epoch = match meta.get(EPOCH_KEY)? {
-            Some(value) => {
-                let text = std::str::from_utf8(&value).map_err(|_| Damaged("meta"))?;
-                Some(Epoch::parse(text).map_err(|_| Damaged("meta"))?)
-            }
-            None => None,
+            let options = || KeyspaceCreateOptions::default().max_memtable_size(MEMTABLE_BYTES);
+            Ok(Self {
+                events: db.keyspace("events", options)?,
+                state: db.keyspace("state", options)?,
+                db,
+                epoch: epoch::random(),
+            })
         };
-        let store = Self {
-            events: keyspace("events")?,
-            index: keyspace("index")?,
-            topics: keyspace("topics")?,
-            expiry: keyspace("expiry")?,
-            keys: keyspace("keys")?,
-            meta,
-            db,
-            epoch: epoch::random(),
-        };
-        Ok((store, epoch))
+        // The library asserts where it meets damage that it does not expect.
+        let opened = catch_unwind(AssertUnwindSafe(open));
+        opened.unwrap_or_else(|_| Err(StoreError::Lost("its files contradict each other".into())))
     }
 
-    /// Makes a log of a new epoch out of an empty store. A store that has events but no epoch has lost
-    /// a part of itself.
-    fn begin(&self) -> Result<Epoch, StoreError> {
-        if !self.events.is_empty()? || !self.topics.is_empty()? {
-            return Err(Damaged("meta").into());
+    fn is_new(&self) -> Result<bool, StoreError> {
+        if self.state.get(FORMAT_KEY)?.is_some() {
+            return Ok(false);
         }
+        if self.events.is_empty()? && self.state.is_empty()? {
+            return Ok(true);
+        }
+        Err(Damaged("meta").into())
+    }
+
+    /// Makes a log out of an empty store.
+    fn begin(&self) -> Result<(), StoreError> {
         let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
-        batch.insert(&self.meta, FORMAT_KEY, record::FORMAT.to_be_bytes());
-        batch.insert(&self.meta, EPOCH_KEY, self.epoch.as_str());
-        batch.insert(&self.meta, META_KEY, Meta::default().to_bytes());
-        batch.commit()?;
-        Ok(self.epoch)
+        batch.insert(&self.state, FORMAT_KEY, FORMAT.to_be_bytes());
+        batch.insert(&self.state, EPOCH_KEY, self.epoch.as_str());
+        batch.insert(&self.state, META_KEY, Meta::default().to_bytes());
+        batch.insert(&self.events, TAIL_KEY, 0_u64.to_be_bytes());
+        Ok(batch.commit()?)
+    }
+
+    /// From here on the history is no continuation of what it was.
+    fn begin_epoch(&mut self) -> Result<(), StoreError> {
+        self.epoch = epoch::random();
+        let mut batch = self.db.batch().durability(Some(PersistMode::SyncAll));
+        batch.insert(&self.state, EPOCH_KEY, self.epoch.as_str());
+        Ok(batch.commit()?)
+    }
+
+    fn stored_epoch(&self) -> Result<Epoch, StoreError> {
+        let format = self.state.get(FORMAT_KEY)?.ok_or(Damaged("meta"))?;
+        let format = record::parse_number(&format, "meta")?;
+        if format != FORMAT {
+            return Err(StoreError::OtherFormat(format));
+        }
+        let epoch = self.state.get(EPOCH_KEY)?.ok_or(Damaged("meta"))?;
+        let epoch = std::str::from_utf8(&epoch).map_err(|_| Damaged("meta"))?;
+        Ok(Epoch::parse(epoch).map_err(|_| Damaged("meta"))?)
+    }
+
+    /// What is missing in the middle of the store, if anything.
+    fn lost(&self, journals: &Journals, meta: Meta) -> Result<Option<String>, StoreError> {
+        if let Some(cut) = journals.cut()? {
+            return Ok(Some(cut));
+        }
+        let tail = self.events.get(TAIL_KEY)?.ok_or(Damaged("events"))?;
+        let tail = record::parse_number(&tail, "events")?;
+        let group = meta.group;
+        Ok((tail != group).then(|| {
+            format!("its events are those of commit {tail}, and what is known of them of {group}")
+        }))
     }
 
     /// Nothing may stand in the log beyond its head: places would be given twice.
     pub(super) fn check_head(&self) -> Result<(), StoreError> {
-        let snapshot = self.db.snapshot();
-        let head = self.meta(&snapshot)?.head;
-        let newest = snapshot.last_key_value(&self.events);
-        let newest = newest.map(|guard| Ok::<_, StoreError>(record::parse_place(&guard.key()?)?));
+        let head = self.meta(&self.db.snapshot())?.head;
+        let newest = self.events.range(..u64::MAX.to_be_bytes()).next_back();
+        let newest = newest.map(|guard| {
+            let key = guard.key()?;
+            Ok::<_, StoreError>(record::parse_number(&key, "events")?)
+        });
         match newest.transpose()? {
             Some(newest) if newest > head => Err(Damaged("meta").into()),
             _ => Ok(()),
         }
     }
 
+    /// The mark of this store.
+    pub(super) fn mark(&self, meta: Meta, durability: Durability, state: State) -> Mark {
+        Mark {
+            epoch: self.epoch,
+            head: meta.head,
+            group: meta.group,
+            durability,
+            state,
+        }
+    }
+
     /// The log as a whole, at the moment of the snapshot.
     pub(super) fn meta(&self, snapshot: &Snapshot) -> Result<Meta, StoreError> {
-        let value = snapshot.get(&self.meta, META_KEY)?.ok_or(Damaged("meta"))?;
+        let value = snapshot
+            .get(&self.state, META_KEY)?
+            .ok_or(Damaged("meta"))?;
         Ok(Meta::parse(&value)?)
     }
 
     /// The idempotency keys that are still in their window.
     pub(super) fn load_keys(&self, config: &DiskConfig) -> Result<Keys, StoreError> {
-        let now_ms = config.clock.now_ms();
+        let now_ms = config.clock.now().steady_ms;
         let mut found = Vec::new();
-        for guard in self.keys.iter() {
-            let (name, value) = guard.into_inner()?;
-            found.push(record::parse_first_publish(&name, &value)?);
+        for guard in self.state.prefix([record::KEYS]) {
+            let (key, value) = guard.into_inner()?;
+            let (name, mut first) = record::parse_first_publish(&key, &value)?;
+            // The clock was ahead when it was written.
+            first.since_ms = first.since_ms.min(now_ms);
+            found.push((name, first));
         }
         found.sort_unstable_by_key(|(_, first)| first.place);
         let mut keys = Keys::new(config.idempotency_window);
@@ -169,10 +269,35 @@ impl Store {
             keys.remember(name, first);
         }
         for name in keys.expire(now_ms) {
-            self.keys.remove(name)?;
+            self.state.remove(record::idempotency_key(&name))?;
         }
         Ok(keys)
     }
+}
+
+/// Why the log that was found is no continuation of the one that the mark tells of.
+fn broken(found: &Found, meta: Meta, epoch: Epoch) -> Option<String> {
+    let reason = match found {
+        Found::Nothing => "its head mark is missing".into(),
+        Found::Copy(_) => "the folder is a copy of another".into(),
+        Found::Unreadable | Found::Format(_) => "its head mark cannot be read".into(),
+        Found::Mark { mark, .. } if mark.epoch != epoch => {
+            "its head mark is that of another epoch".into()
+        }
+        Found::Mark { mark, .. } if mark.group > meta.group => format!(
+            "its end is lost: place {} was acknowledged, and the store ends with {}",
+            mark.head, meta.head
+        ),
+        Found::Mark { mark, same_boot } => {
+            let is_synced = mark.durability == Durability::Always || mark.state == State::Closed;
+            if is_synced || *same_boot {
+                return None;
+            }
+            let durability = mark.durability.as_str();
+            format!("the machine went down under durability = \"{durability}\"")
+        }
+    };
+    Some(reason)
 }
 
 /// What the operator can do about it.
@@ -180,22 +305,30 @@ pub(super) fn explain(folder: &Path, error: StoreError) -> OpenError {
     let folder = folder.to_path_buf();
     match error {
         StoreError::Fjall(fjall::Error::Locked) => OpenError::Locked(folder),
-        StoreError::Fjall(fjall::Error::Io(source)) => OpenError::Folder { folder, source },
+        StoreError::Fjall(fjall::Error::Io(source)) | StoreError::Io(source) => {
+            OpenError::Folder { folder, source }
+        }
         StoreError::Fjall(fjall::Error::Storage(storage)) => OpenError::Damaged {
             folder,
             detail: format!("{storage:?}"),
         },
-        StoreError::NewerFormat(found) => OpenError::NewerFormat { folder, found },
-        error @ (StoreError::Fjall(_) | StoreError::Damaged(_)) => OpenError::Damaged {
-            folder,
-            detail: error.to_string(),
-        },
+        StoreError::OtherFormat(found) => OpenError::OtherFormat { folder, found },
+        error @ (StoreError::Fjall(_) | StoreError::Damaged(_) | StoreError::Lost(_)) => {
+            OpenError::Damaged {
+                folder,
+                detail: error.to_string(),
+            }
+        }
     }
 }
 
-const FORMAT_KEY: &str = "format";
-const EPOCH_KEY: &str = "epoch";
+const FORMAT_KEY: &str = "mformat";
+const EPOCH_KEY: &str = "mepoch";
 /// The log's [`Meta`].
-pub(super) const META_KEY: &str = "log";
+pub(super) const META_KEY: &str = "mlog";
 /// The retention rules under which the store was last written.
-pub(super) const RETENTION_KEY: &str = "retention";
+pub(super) const RETENTION_KEY: &str = "mretention";
+/// Beyond it the store writes its memory out, so that its oldest journal can go: what a start reads.
+const JOURNALS_MAX_BYTES: u64 = 64 << 20;
+/// Of each keyspace, before it is written out.
+const MEMTABLE_BYTES: u64 = 16 << 20;

@@ -1,14 +1,14 @@
 //! The writer's knowledge of topics: their records, and the oldest events of those that evict.
 //! Bound: [`TOPICS_CACHED`] topics between two groups, [`OLDEST_MAX`] entries for each; everything
 //! else stands in the store and is read when it is needed.
-//! Failure: what was staged for a group that failed is dropped with the whole cache.
+//! Failure: after a group that failed, all of this is read anew.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Bound;
 
 use tidewire_protocol::Topic;
 
-use super::record::{Entry, TopicRecord};
+use super::record::{self, Entry, TopicRecord};
 use super::store::{Store, StoreError};
 use crate::retention::{Retention, RetentionTable};
 
@@ -52,7 +52,7 @@ impl Topics {
         next_number: &mut u64,
     ) -> Result<&mut TopicState, StoreError> {
         if !self.cached.contains_key(topic) {
-            let stored = self.store.topics.get(topic.as_str())?;
+            let stored = self.store.state.get(record::topic_key(topic.as_str()))?;
             let record = stored.map(|value| TopicRecord::parse(&value)).transpose()?;
             let record = record.unwrap_or_else(|| {
                 let number = *next_number;
@@ -95,11 +95,6 @@ impl Topics {
             self.cached.retain(|topic, _| dirty.contains(topic));
         }
     }
-
-    /// Drops what was staged, and everything else: the store knows better.
-    pub(super) fn forget_all(&mut self) {
-        self.cached.clear();
-    }
 }
 
 impl TopicState {
@@ -107,7 +102,7 @@ impl TopicState {
     pub(super) fn push(&mut self, entry: Entry) {
         if self.record.events == 0 {
             self.record.oldest = entry.place;
-            self.record.oldest_ms = entry.time_ms;
+            self.record.oldest_ms = entry.since_ms;
         }
         self.record.events += 1;
         self.record.bytes += entry.bytes;
@@ -139,7 +134,7 @@ impl TopicState {
         self.look_up(store)?;
         if let Some(oldest) = self.oldest.front() {
             self.record.oldest = oldest.place;
-            self.record.oldest_ms = oldest.time_ms;
+            self.record.oldest_ms = oldest.since_ms;
         }
         Ok(Some(entry))
     }
@@ -152,7 +147,7 @@ impl TopicState {
         let from = Entry::key(self.record.number, self.record.evicted_to);
         let to = Entry::key(self.record.number, u64::MAX);
         let range = store
-            .index
+            .state
             .range((Bound::Excluded(from), Bound::Included(to)));
         for guard in range.take(LOOK_UP) {
             let (key, value) = guard.into_inner()?;

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tidewire_protocol::{Cursor, Epoch, Event, Pattern, Topic};
 
+use crate::clock::Now;
 use crate::encoded::Encoded;
 use crate::engine::feed::FeedItem;
 use crate::engine::{
@@ -40,6 +41,8 @@ pub(super) struct State {
 struct Kept {
     event: Arc<Encoded>,
     bytes: u64,
+    /// By the steady clock: its age counts from here.
+    since_ms: u64,
 }
 
 #[derive(Debug, Default)]
@@ -94,18 +97,17 @@ impl State {
     pub(super) fn append(
         &mut self,
         append: Append,
-        now_ms: u64,
+        now: Now,
         items: &mut Vec<FeedItem>,
     ) -> Result<Appended, AppendError> {
         let Append { topic, body, key } = append;
         let key = key.map(|key| (Keys::name(&topic, &key), Keys::body(&body)));
         if let Some((name, digest)) = &key {
-            match self.keys.look_up(name, digest, now_ms) {
+            match self.keys.look_up(name, digest, now.steady_ms) {
                 Seen::Never => {}
                 Seen::Before(first) => {
                     return Ok(Appended {
                         id: Cursor::new(self.epoch, first.place),
-                        time_ms: first.time_ms,
                         duplicate: true,
                     });
                 }
@@ -117,7 +119,7 @@ impl State {
         let place = self.head + 1;
         let id = Cursor::new(self.epoch, place);
         let bytes = body.as_bytes().len() as u64;
-        let event = Encoded::new(Event::new(id, topic.clone(), now_ms, &body));
+        let event = Encoded::new(Event::new(id, topic.clone(), now.wall_ms, &body));
         self.head = place;
         self.bytes += bytes + EVENT_BYTES;
         self.events.insert(
@@ -125,6 +127,7 @@ impl State {
             Kept {
                 event: Arc::clone(&event),
                 bytes,
+                since_ms: now.steady_ms,
             },
         );
         let kept = self.topics.entry(topic.clone()).or_default();
@@ -136,7 +139,7 @@ impl State {
         if let Some((name, body)) = key {
             let first = FirstPublish {
                 place,
-                time_ms: now_ms,
+                since_ms: now.steady_ms,
                 body,
             };
             self.keys.remember(name, first);
@@ -147,7 +150,6 @@ impl State {
         items.extend(others);
         Ok(Appended {
             id,
-            time_ms: now_ms,
             duplicate: false,
         })
     }
@@ -189,10 +191,7 @@ impl State {
         kept.evicted_to = place;
         kept.eviction = self.evictions;
         self.evicted_to = self.evicted_to.max(place);
-        let old = self
-            .retention
-            .of(topic)
-            .deadline_ms(gone.event.event().time_ms());
+        let old = self.retention.of(topic).deadline_ms(gone.since_ms);
         if let Some(deadline_ms) = old {
             self.deadlines.remove(&(deadline_ms, topic.clone()));
             self.set_deadline(topic);
@@ -205,10 +204,7 @@ impl State {
         let oldest = self.topics.get(topic).and_then(|kept| kept.places.front());
         if let Some(place) = oldest
             && let Some(kept) = self.events.get(place)
-            && let Some(deadline_ms) = self
-                .retention
-                .of(topic)
-                .deadline_ms(kept.event.event().time_ms())
+            && let Some(deadline_ms) = self.retention.of(topic).deadline_ms(kept.since_ms)
         {
             self.deadlines.insert((deadline_ms, topic.clone()));
         }
