@@ -5,12 +5,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tidewire_bus::{
-    Append, Bus, BusConfig, Clock, DiskConfig, DiskEngine, Engine, MemoryConfig, MemoryEngine,
-    Retention, RetentionTable, SessionOptions,
+    Append, Bus, BusConfig, Clock, DiskConfig, DiskEngine, Engine, IdempotencyKey, MemoryConfig,
+    MemoryEngine, Now, Retention, RetentionTable, SessionOptions,
 };
 use tidewire_protocol::{Cursor, EventBody, GapReason, Pattern, StartAt, Topic};
 
@@ -164,6 +164,65 @@ async fn a_read_that_finds_nothing_comes_back_with_a_newer_cursor() {
         }
         assert_eq!(session.cursor(), bus.head());
         assert!(tries >= 2, "one look went through everything: {tries}");
+        bus.stop().await;
+    }
+}
+
+/// Goal: a step of the wall clock, by days, forwards or back, ages no event and no key. Method: another
+/// topic that is due by the steady clock shows that a sweep has come after the step.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_the_wall_clock_makes_nothing_older() {
+    const DAYS_MS: i64 = 3 * 24 * 3_600 * 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let steady_ms = Arc::new(AtomicU64::new(1_000_000_000_000));
+    let step_ms = Arc::new(AtomicI64::new(0));
+    let (steady, step) = (Arc::clone(&steady_ms), Arc::clone(&step_ms));
+    let clock = Clock::from_fn(move || {
+        let steady_ms = steady.load(Ordering::SeqCst);
+        let wall_ms = steady_ms.saturating_add_signed(step.load(Ordering::SeqCst));
+        Now { wall_ms, steady_ms }
+    });
+    let memory = MemoryConfig {
+        clock: clock.clone(),
+        ..MemoryConfig::default()
+    };
+    let engines: [Arc<dyn Engine>; 2] = [
+        Arc::new(MemoryEngine::new(memory, keep(None, Some(HOUR)))),
+        disk(folder.path(), &clock, keep(None, Some(HOUR))),
+    ];
+    let keyed = || Append {
+        topic: Topic::parse("keyed").unwrap(),
+        body: EventBody::from_stored(",\"data\":1}".into()),
+        key: Some(IdempotencyKey {
+            publisher: "shop".into(),
+            key: "1".into(),
+            element: None,
+        }),
+    };
+    for engine in engines {
+        let bus = Bus::start(engine, BusConfig::default());
+        for step in [DAYS_MS, -DAYS_MS] {
+            step_ms.store(0, Ordering::SeqCst);
+            publish(&bus, "due", 1).await;
+            steady_ms.fetch_add(HOUR.as_millis() as u64 - 60_000, Ordering::SeqCst);
+            publish(&bus, "kept", 3).await;
+            let first = bus.append(vec![keyed()]).await[0].clone().unwrap();
+            step_ms.store(step, Ordering::SeqCst);
+            let stepped = publish(&bus, "kept", 1).await;
+            // Another minute and a bit: `due` is due, and the window of a key is not over.
+            steady_ms.fetch_add(60_001, Ordering::SeqCst);
+            retained(&bus, "due", 0).await;
+            retained(&bus, "kept", 4).await;
+            let again = bus.append(vec![keyed()]).await[0].clone().unwrap();
+            assert_eq!((again.id, again.duplicate), (first.id, true));
+            assert!(stepped[0].place > first.id.place, "cursors never go back");
+
+            steady_ms.fetch_add(HOUR.as_millis() as u64 + 1, Ordering::SeqCst);
+            retained(&bus, "kept", 0).await;
+            let later = bus.append(vec![keyed()]).await[0].clone().unwrap();
+            assert!(!later.duplicate);
+            steady_ms.fetch_add(HOUR.as_millis() as u64, Ordering::SeqCst);
+        }
         bus.stop().await;
     }
 }

@@ -10,12 +10,14 @@ pub(crate) mod explain;
 pub(crate) mod load;
 pub(crate) mod text;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
-use tidewire_bus::{BusConfig, DiskConfig, MemoryConfig, Retention, RetentionRule, RetentionTable};
+use tidewire_bus::{
+    BusConfig, DiskConfig, Durability, MemoryConfig, Retention, RetentionRule, RetentionTable,
+};
 use tidewire_protocol::Pattern;
 use tidewire_server::{AuthConfig, HttpConfig, LimitsConfig, ServerConfig, TlsConfig};
 
@@ -87,6 +89,14 @@ pub(crate) struct DiskTable {
     pub(crate) commit_max_events: usize,
     /// Bytes of one commit. Default 4 MiB. The rest goes into the next.
     pub(crate) commit_max_bytes: ByteSize,
+    /// How long a commit waits for more events. Default 0 s: it takes what waits already.
+    #[serde(with = "humantime_serde")]
+    pub(crate) commit_max_wait: Duration,
+    /// What an answer promises. Default `always`.
+    pub(crate) durability: Durability,
+    /// How often `interval` syncs. Default 1 s.
+    #[serde(with = "humantime_serde")]
+    pub(crate) sync_interval: Duration,
     /// Reads at a time. Default 8. One more waits.
     pub(crate) readers: usize,
 }
@@ -168,6 +178,12 @@ impl Config {
                 bail!("{key} = {value}: accepted is a whole number from 1 to {max}");
             }
         }
+        if self.disk.commit_max_wait > COMMIT_MAX_WAIT {
+            bail!("disk.commit_max_wait: accepted is a duration of at most 1s");
+        }
+        if !SYNC_INTERVALS.contains(&self.disk.sync_interval) {
+            bail!("disk.sync_interval: accepted is a duration from 1ms to 1h");
+        }
         Ok(())
     }
 
@@ -196,6 +212,9 @@ impl Config {
             cache_bytes: self.disk.cache_bytes.as_u64(),
             commit_max_events: self.disk.commit_max_events,
             commit_max_bytes: text::size(self.disk.commit_max_bytes),
+            commit_max_wait: self.disk.commit_max_wait,
+            durability: self.disk.durability,
+            sync_interval: self.disk.sync_interval,
             readers: self.disk.readers,
             idempotency_window: self.idempotency_window,
             ..DiskConfig::default()
@@ -228,6 +247,11 @@ impl Config {
         RetentionTable::new(rules.collect(), default)
     }
 }
+
+/// Every answer waits as long.
+const COMMIT_MAX_WAIT: Duration = Duration::from_secs(1);
+const SYNC_INTERVALS: RangeInclusive<Duration> =
+    Duration::from_millis(1)..=Duration::from_secs(3_600);
 
 impl Default for Config {
     fn default() -> Config {
@@ -267,6 +291,9 @@ impl Default for DiskTable {
             cache_bytes: ByteSize(engine.cache_bytes),
             commit_max_events: engine.commit_max_events,
             commit_max_bytes: ByteSize(engine.commit_max_bytes as u64),
+            commit_max_wait: engine.commit_max_wait,
+            durability: engine.durability,
+            sync_interval: engine.sync_interval,
             readers: engine.readers,
         }
     }

@@ -132,7 +132,7 @@ struct Shared {
     /// Why no events are taken now.
     failure: Mutex<Option<String>>,
     /// Std lock: held for reading while one page is read, and for writing while the store is opened
-    /// again after trouble; `None` where that has not succeeded yet.
+    /// again after trouble; `None` where that has not succeeded yet, and after the end.
     store: RwLock<Option<Store>>,
 }
 
@@ -347,6 +347,6 @@ fn read_error(reason: impl std::fmt::Display) -> ReadError {
     }
 }
 
-const CLOSED: &str = "the store is not open again yet";
+const CLOSED: &str = "the store is closed";
 /// What an operator can do about damage that is found while the gateway runs.
 const CURE: &str = "stop the gateway, then put back a copy of the folder or move it away";

@@ -41,7 +41,6 @@ impl Loaded {
         config: &DiskConfig,
         retention: RetentionTable,
     ) -> Result<Self, StoreError> {
-        store.check_head()?;
         let meta = store.meta(&store.db.snapshot())?;
         let mut loaded = Self {
             keys: store.load_keys(config)?,

@@ -116,24 +116,18 @@ impl Store {
         }
         let journals = Journals::before_opening(folder)?;
         let mut store = Self::keyspaces(folder, config)?;
-        let is_new = store.is_new()?;
-        if is_new {
-            if let Found::Mark { mark, .. } | Found::Copy(mark) = found {
-                let Mark { head, .. } = mark;
-                let detail = format!("its head mark tells of place {head}, and the store is empty");
-                return Err(StoreError::Lost(detail));
-            }
-            store.begin()?;
-        } else {
-            store.epoch = store.stored_epoch()?;
-        }
-        let meta = store.meta(&store.db.snapshot())?;
-        if let Some(detail) = store.lost(&journals, meta)? {
-            // Said again at the next start: what was cut is then no longer to be seen.
-            file.write(&store.mark(meta, config.durability, State::Damaged))?;
+        let known = match found {
+            Found::Mark { mark, .. } | Found::Copy(mark) => Some(mark),
+            Found::Nothing | Found::Unreadable | Found::Format(_) => None,
+        };
+        let looked_at = store.look_at(&journals, known);
+        if let Err(StoreError::Lost(_) | StoreError::Damaged(_)) = looked_at {
+            // Said again at the next start: opening may have mended what shows it now.
+            let mark = store.mark(Meta::default(), config.durability, State::Damaged);
+            file.write(&mark)?;
             file.sync()?;
-            return Err(StoreError::Lost(detail));
         }
+        let (meta, is_new) = looked_at?;
         if !is_new && let Some(reason) = broken(&found, meta, store.epoch) {
             store.begin_epoch()?;
             let epoch = store.epoch;
@@ -165,6 +159,28 @@ impl Store {
         // The library asserts where it meets damage that it does not expect.
         let opened = catch_unwind(AssertUnwindSafe(open));
         opened.unwrap_or_else(|_| Err(StoreError::Lost("its files contradict each other".into())))
+    }
+
+    /// Reads the epoch, or begins one in an empty store. Gives also whether that was so.
+    fn look_at(
+        &mut self,
+        journals: &Journals,
+        known: Option<Mark>,
+    ) -> Result<(Meta, bool), StoreError> {
+        let is_new = self.is_new()?;
+        if is_new {
+            if let Some(Mark { head, .. }) = known {
+                let detail = format!("its head mark tells of place {head}, and the store is empty");
+                return Err(StoreError::Lost(detail));
+            }
+            self.begin()?;
+        } else {
+            self.epoch = self.stored_epoch()?;
+        }
+        let meta = self.meta(&self.db.snapshot())?;
+        self.check_head(meta)?;
+        self.check_middle(journals, meta)?;
+        Ok((meta, is_new))
     }
 
     fn is_new(&self) -> Result<bool, StoreError> {
@@ -206,31 +222,33 @@ impl Store {
         Ok(Epoch::parse(epoch).map_err(|_| Damaged("meta"))?)
     }
 
-    /// What is missing in the middle of the store, if anything.
-    fn lost(&self, journals: &Journals, meta: Meta) -> Result<Option<String>, StoreError> {
-        if let Some(cut) = journals.cut()? {
-            return Ok(Some(cut));
-        }
-        let tail = self.events.get(TAIL_KEY)?.ok_or(Damaged("events"))?;
-        let tail = record::parse_number(&tail, "events")?;
-        let group = meta.group;
-        Ok((tail != group).then(|| {
-            format!("its events are those of commit {tail}, and what is known of them of {group}")
-        }))
-    }
-
     /// Nothing may stand in the log beyond its head: places would be given twice.
-    pub(super) fn check_head(&self) -> Result<(), StoreError> {
-        let head = self.meta(&self.db.snapshot())?.head;
+    fn check_head(&self, meta: Meta) -> Result<(), StoreError> {
         let newest = self.events.range(..u64::MAX.to_be_bytes()).next_back();
         let newest = newest.map(|guard| {
             let key = guard.key()?;
             Ok::<_, StoreError>(record::parse_number(&key, "events")?)
         });
         match newest.transpose()? {
-            Some(newest) if newest > head => Err(Damaged("meta").into()),
+            Some(newest) if newest > meta.head => Err(Damaged("meta").into()),
             _ => Ok(()),
         }
+    }
+
+    /// Nothing may be missing between what each keyspace has.
+    fn check_middle(&self, journals: &Journals, meta: Meta) -> Result<(), StoreError> {
+        if let Some(cut) = journals.cut()? {
+            return Err(StoreError::Lost(cut));
+        }
+        let tail = self.events.get(TAIL_KEY)?.ok_or(Damaged("events"))?;
+        let tail = record::parse_number(&tail, "events")?;
+        let group = meta.group;
+        if tail == group {
+            return Ok(());
+        }
+        Err(StoreError::Lost(format!(
+            "its events are those of commit {tail}, and what is known of them of {group}"
+        )))
     }
 
     /// The mark of this store.
@@ -332,3 +350,50 @@ pub(super) const RETENTION_KEY: &str = "mretention";
 const JOURNALS_MAX_BYTES: u64 = 64 << 20;
 /// Of each keyspace, before it is written out.
 const MEMTABLE_BYTES: u64 = 16 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a log goes on in its epoch only where nothing can be missing from its end.
+    #[test]
+    fn a_new_epoch_begins_where_something_may_be_missing_and_nowhere_else() {
+        let epoch = Epoch::parse("k3f9").unwrap();
+        let meta = Meta {
+            head: 100,
+            group: 7,
+            ..Meta::default()
+        };
+        let found = |durability, state, group, same_boot| {
+            let mark = Mark {
+                epoch,
+                head: 100,
+                group,
+                durability,
+                state,
+            };
+            Found::Mark { mark, same_boot }
+        };
+        use Durability::{Always, Interval, None};
+        use State::{Closed, Open};
+        for (found, is_broken) in [
+            (found(Always, Open, 7, false), false),
+            (found(Always, Open, 6, false), false),
+            (found(Always, Open, 8, false), true),
+            (found(Always, Closed, 8, true), true),
+            (found(Interval, Open, 7, true), false),
+            (found(Interval, Open, 7, false), true),
+            (found(Interval, Closed, 7, false), false),
+            (found(None, Open, 7, true), false),
+            (found(None, Open, 7, false), true),
+            (found(None, Closed, 7, false), false),
+            (Found::Nothing, true),
+            (Found::Unreadable, true),
+        ] {
+            let reason = broken(&found, meta, epoch);
+            assert_eq!(reason.is_some(), is_broken, "{found:?}: {reason:?}");
+        }
+        let other = Epoch::parse("other").unwrap();
+        assert!(broken(&found(Always, Closed, 7, true), meta, other).is_some());
+    }
+}

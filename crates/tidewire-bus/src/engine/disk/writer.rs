@@ -23,6 +23,7 @@ use super::store::{Store, StoreError};
 use super::{DiskConfig, Durability, Shared};
 use crate::engine::feed::{FeedSender, Reservation};
 use crate::engine::{Append, AppendError, Appended, RETRY_AFTER};
+use crate::lock::write;
 use crate::retention::RetentionTable;
 use trouble::Trouble;
 
@@ -118,6 +119,9 @@ impl Writer {
         {
             tracing::error!(%error, "the last sync of the store failed");
         }
+        // Whoever still reads is waited for; then another process may have the folder.
+        self.loaded = None;
+        *write(&self.shared.store) = None;
     }
 
     /// How long to wait for a request.
