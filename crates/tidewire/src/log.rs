@@ -34,6 +34,11 @@ pub(crate) fn start() -> Result<()> {
                 .with_writer(|| Line),
         )
         .init();
+    // A panic is a line like any other: the first line of a start that fails is not that of a library.
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::capture();
+        tracing::error!(%backtrace, "{panic}");
+    }));
     Ok(())
 }
 

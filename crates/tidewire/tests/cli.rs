@@ -109,6 +109,58 @@ fn a_log_that_is_in_use_is_refused_on_the_first_line() {
     );
 }
 
+/// Damage that the store's library itself meets with a panic, too.
+#[test]
+fn a_damaged_log_is_refused_on_the_first_line_with_a_cure() {
+    let gateway = Gateway::start(&[]);
+    for number in 0..20 {
+        let payload = format!("{number}").repeat(100);
+        let published = gateway.command(&["publish", "a", &payload]);
+        assert!(finish(Running::start(published)).status.success());
+    }
+    let folder = gateway.stop();
+    let journal = folder.path().join("tidewire-data/0.jnl");
+    let mark = folder.path().join("tidewire-data/head");
+    let (bytes, marked) = (fs::read(&journal).unwrap(), fs::read(&mark).unwrap());
+    let end = bytes.iter().rposition(|byte| *byte != 0).unwrap();
+    for place in (end / 4..end).step_by(end / 8) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x55;
+        fs::write(&journal, damaged).unwrap();
+        fs::write(&mark, &marked).unwrap();
+        let mut running = Running::start(tidewire(
+            folder.path(),
+            &["serve", "--listen", "127.0.0.1:0", "--admin", "off"],
+        ));
+        let first = running.stderr.recv_timeout(harness::DEADLINE).unwrap();
+        if first.contains("new epoch: subscribers") {
+            // Not refused: the log has lost its end, and is told to have.
+            running.child.kill().unwrap();
+            running.wait();
+        } else {
+            let is_told = first.starts_with("tidewire: cannot open the log in tidewire-data")
+                && first.contains("Put back a copy of the folder");
+            assert!(is_told, "byte {place}: {first}");
+            assert!(!running.wait().success());
+        }
+    }
+}
+
+#[test]
+fn a_log_without_its_mark_goes_on_in_a_new_epoch_and_says_so() {
+    let folder = Gateway::start(&[]).stop();
+    fs::remove_file(folder.path().join("tidewire-data/head")).unwrap();
+    let gateway = Running::start(tidewire(
+        folder.path(),
+        &["serve", "--listen", "127.0.0.1:0", "--admin", "off"],
+    ));
+    let told = gateway.told("new epoch");
+    assert!(
+        told.contains("WARN") && told.contains("mark is missing"),
+        "{told}"
+    );
+}
+
 #[test]
 fn check_prints_what_is_in_force_and_hides_digests() {
     let folder = TempDir::new().unwrap();

@@ -164,6 +164,13 @@ impl Gateway {
         }
     }
 
+    /// Ends it and gives its folder.
+    pub(crate) fn stop(mut self) -> TempDir {
+        self.running.signal("TERM");
+        assert!(self.running.wait().success());
+        self.folder
+    }
+
     /// A client command against this gateway, in its folder: there it finds the certificate by itself.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = tidewire(self.folder.path(), arguments);
@@ -179,4 +186,4 @@ impl Gateway {
 }
 
 /// Only catches a hang.
-const DEADLINE: Duration = Duration::from_secs(30);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
