@@ -303,8 +303,14 @@ impl Group {
             }
         }
         for topic in &self.dirty {
+            let record = topics.record(topic);
             let key = record::topic_key(topic.as_str());
-            batch.insert(&store.state, key, topics.record(topic).to_bytes());
+            batch.insert(&store.state, key, record.to_bytes());
+            if let Some(earlier) = topics.moved_eviction(topic) {
+                batch.remove(&store.state, record::evicted_key(earlier));
+                let key = record::evicted_key(record.evicted_to);
+                batch.insert(&store.state, key, record::evicted(record.eviction, topic));
+            }
         }
         if let Some(rules) = &self.rules {
             batch.insert(&store.state, RETENTION_KEY, rules.as_str());

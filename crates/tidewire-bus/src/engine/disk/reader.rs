@@ -151,46 +151,64 @@ impl<'a> Reader<'a> {
         let mut lost = Vec::new();
         for (pattern, &told) in patterns.iter().zip(told) {
             let may_have_lost = self.meta.evicted_to > after && self.meta.evictions > told;
-            let mut has_lost = false;
-            let mut consider = |record: TopicRecord, few: &mut Option<Vec<TopicRecord>>| {
-                has_lost |= record.evicted_to > after && record.eviction > told;
-                let is_wanted = record.events > 0 && record.newest > after;
-                if let Some(topics) = few
-                    && is_wanted
-                    && !topics.iter().any(|known| known.number == record.number)
-                {
-                    topics.push(record);
-                }
-                if few.as_ref().is_some_and(|topics| topics.len() > FEW_TOPICS) {
-                    *few = None;
-                }
-                has_lost
-            };
-            if let Some(topic) = pattern.as_topic() {
-                if let Some(record) = self.record(topic)? {
-                    consider(record, &mut few);
-                }
-            } else {
-                let prefix = record::topic_key(&literal_prefix(pattern));
-                let rows = self.snapshot.prefix(&self.store.state, prefix);
-                for (row, guard) in rows.enumerate() {
-                    if row >= TOPICS_MAX {
-                        few = None;
-                    }
-                    let (key, value) = guard.into_inner()?;
-                    let topic = record::parse_topic_key(&key)?;
-                    let told_enough =
-                        pattern.matches(&topic) && consider(TopicRecord::parse(&value)?, &mut few);
-                    if few.is_none() && (told_enough || !may_have_lost) {
-                        break;
-                    }
-                }
+            if few.is_none() && !may_have_lost {
+                continue;
             }
+            let has_lost = if let Some(records) = self.records(pattern)? {
+                let gone = |one: &TopicRecord| one.evicted_to > after && one.eviction > told;
+                let has_lost = records.iter().any(gone);
+                let wanted = records.into_iter();
+                let wanted = wanted.filter(|one| one.events > 0 && one.newest > after);
+                few = few.map(|few: Vec<_>| few.into_iter().chain(wanted).collect());
+                has_lost
+            } else {
+                few = None;
+                may_have_lost && self.has_lost(pattern, after, told)?
+            };
             if has_lost {
                 lost.push(pattern.clone());
             }
         }
+        if let Some(topics) = &mut few {
+            topics.sort_unstable_by_key(|topic| topic.number);
+            topics.dedup();
+        }
+        let few = few.filter(|topics| topics.len() <= FEW_TOPICS);
         Ok((few.map_or(Matched::Many, Matched::Few), lost))
+    }
+
+    /// What is known of the topics that match; `None` where there are too many to look through.
+    fn records(&self, pattern: &Pattern) -> Result<Option<Vec<TopicRecord>>, StoreError> {
+        if let Some(topic) = pattern.as_topic() {
+            return Ok(Some(self.record(topic)?.into_iter().collect()));
+        }
+        let prefix = record::topic_key(&literal_prefix(pattern));
+        let rows = self.snapshot.prefix(&self.store.state, prefix);
+        let mut records = Vec::new();
+        for (row, guard) in rows.enumerate() {
+            if row >= TOPICS_MAX {
+                return Ok(None);
+            }
+            let (key, value) = guard.into_inner()?;
+            if pattern.matches(&record::parse_topic_key(&key)?) {
+                records.push(TopicRecord::parse(&value)?);
+            }
+        }
+        Ok(Some(records))
+    }
+
+    /// Whether a topic that matches lost an event after this place: looks through those alone that lost
+    /// one, and ends with the first.
+    fn has_lost(&self, pattern: &Pattern, after: u64, told: u64) -> Result<bool, StoreError> {
+        let from = Bound::Excluded(record::evicted_key(after));
+        let to = Bound::Included(record::evicted_key(u64::MAX));
+        for guard in self.snapshot.range(&self.store.state, (from, to)) {
+            let (eviction, topic) = record::parse_evicted(&guard.value()?)?;
+            if eviction > told && pattern.matches(&topic) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn stored(&self, place: u64) -> Result<StoredEvent, StoreError> {
@@ -313,7 +331,7 @@ impl Iterator for Merge {
 
 /// Topics whose indexes are merged for one page.
 const FEW_TOPICS: usize = 256;
-/// Rows of `topics` that a pattern may go through before the log is read instead.
+/// Topics that are looked through for one pattern before the log is read instead.
 const TOPICS_MAX: usize = 4_096;
 /// Events that are looked at for one page when the log is read.
 const SCAN_MAX: usize = 16_384;

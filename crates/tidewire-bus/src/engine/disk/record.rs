@@ -6,6 +6,7 @@
 //! | `events` | [`TAIL_KEY`] | the newest group |
 //! | `state` | `i`, topic number, place | size, time by the steady clock |
 //! | `state` | `t`, topic | [`TopicRecord`] |
+//! | `state` | `v`, place up to which a topic's events are gone | number of the eviction, topic |
 //! | `state` | `x`, deadline, topic | – |
 //! | `state` | `k`, digest of publisher, topic and key | [`FirstPublish`] |
 //! | `state` | `m`, a name | [`Meta`], format, epoch, retention |
@@ -28,6 +29,7 @@ pub(super) const TAIL_KEY: [u8; 9] = [0xFF; 9];
 /// Where each kind of record of `state` begins.
 pub(super) const INDEX: u8 = b'i';
 pub(super) const TOPICS: u8 = b't';
+pub(super) const EVICTED: u8 = b'v';
 pub(super) const EXPIRY: u8 = b'x';
 pub(super) const KEYS: u8 = b'k';
 
@@ -222,6 +224,24 @@ pub(super) fn parse_topic_key(key: &[u8]) -> Result<Topic, Damaged> {
     parse_topic(unprefixed(key, TOPICS, "topics")?, "topics")
 }
 
+/// Where it stands that a topic's events are gone up to this place.
+pub(super) fn evicted_key(evicted_to: u64) -> [u8; 9] {
+    let mut key = [EVICTED; 9];
+    key[1..].copy_from_slice(&evicted_to.to_be_bytes());
+    key
+}
+
+pub(super) fn evicted(eviction: u64, topic: &Topic) -> Vec<u8> {
+    let eviction = eviction.to_be_bytes();
+    [eviction.as_slice(), topic.as_str().as_bytes()].concat()
+}
+
+pub(super) fn parse_evicted(value: &[u8]) -> Result<(u64, Topic), Damaged> {
+    let (eviction, topic) = value.split_first_chunk().ok_or(Damaged("evicted"))?;
+    let topic = parse_topic(topic, "evicted")?;
+    Ok((u64::from_be_bytes(*eviction), topic))
+}
+
 /// Where a topic's entry in `x` stands.
 pub(super) fn expiry_key(deadline_ms: u64, topic: &Topic) -> Vec<u8> {
     [
@@ -329,6 +349,8 @@ mod tests {
             assert!(StoredEvent::parse(&bytes[..length]).is_err());
         }
 
+        let (eviction, gone) = parse_evicted(&evicted(3, &topic)).unwrap();
+        assert_eq!((eviction, gone), (3, topic.clone()));
         let key = expiry_key(5, &topic);
         assert_eq!(parse_expiry_key(&key).unwrap(), (5, topic.clone()));
         assert_eq!(parse_topic_key(&topic_key(topic.as_str())).unwrap(), topic);

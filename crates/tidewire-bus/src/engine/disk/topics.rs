@@ -16,6 +16,8 @@ use crate::retention::{Retention, RetentionTable};
 pub(super) struct TopicState {
     pub(super) record: TopicRecord,
     pub(super) retention: Retention,
+    /// Its `evicted_to` as it stands in the store.
+    evicted_to_stored: u64,
     /// The oldest retained entries, as far as they were looked up.
     oldest: VecDeque<Entry>,
     /// `oldest` holds every retained entry.
@@ -64,6 +66,7 @@ impl Topics {
             });
             let state = TopicState {
                 is_complete: record.events == 0,
+                evicted_to_stored: record.evicted_to,
                 record,
                 retention: self.retention.of(topic),
                 oldest: VecDeque::new(),
@@ -82,11 +85,18 @@ impl Topics {
             .record
     }
 
+    /// Where the store says up to where a topic's events are gone, if that has changed.
+    pub(super) fn moved_eviction(&self, topic: &Topic) -> Option<u64> {
+        let state = self.cached.get(topic)?;
+        (state.evicted_to_stored != state.record.evicted_to).then_some(state.evicted_to_stored)
+    }
+
     /// The group was committed.
     pub(super) fn committed<'a>(&mut self, dirty: impl Iterator<Item = &'a Topic> + Clone) {
         for topic in dirty.clone() {
             if let Some(state) = self.cached.get_mut(topic) {
                 state.staged = Vec::new();
+                state.evicted_to_stored = state.record.evicted_to;
             }
         }
         if self.cached.len() > TOPICS_CACHED {
