@@ -115,7 +115,11 @@ async fn a_cut_is_an_end_and_a_reset_is_an_error() {
 
     let mut stream = TcpStream::connect(proxy.address()).await.unwrap();
     say(&mut stream, b"b").await;
-    assert_eq!(hear(&mut stream, 1).await, b"b", "only what was open is cut");
+    assert_eq!(
+        hear(&mut stream, 1).await,
+        b"b",
+        "only what was open is cut"
+    );
     proxy.reset();
     let error = within(stream.read(&mut [0; 1])).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);

@@ -237,7 +237,10 @@ fn binary() -> PathBuf {
         return path.into();
     }
     let test = std::env::current_exe().unwrap();
-    let beside = test.ancestors().skip(1).map(|folder| folder.join("tidewire"));
+    let beside = test
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("tidewire"));
     let found = beside.take(2).find(|path| path.is_file());
     found.expect("the binary: build the workspace first")
 }

@@ -119,7 +119,11 @@ impl Crew {
                 number,
                 shared: Arc::clone(shared),
                 record,
-                url: if number % 2 == 0 { direct.clone() } else { rough.clone() },
+                url: if number % 2 == 0 {
+                    direct.clone()
+                } else {
+                    rough.clone()
+                },
                 random: random(number),
                 pause: pause * PUBLISHERS as u32,
             };
@@ -194,7 +198,9 @@ impl Crew {
         let behind = |seen: &watch::Receiver<u64>| *seen.borrow() < self.marks_made;
         let both = self.marks_seen.iter().zip(&self.subscriptions);
         let behind = both.filter(|(seen, _)| behind(seen));
-        behind.map(|(_, record)| record.lock().0.name.clone()).collect()
+        behind
+            .map(|(_, record)| record.lock().0.name.clone())
+            .collect()
     }
 
     /// A panic in one of them is the torture's own failure.
@@ -205,8 +211,16 @@ impl Crew {
 
     /// Checks what was written down so far, while nobody can write.
     pub(crate) fn check(&self, head: Option<Cursor>) -> Result<Summary, String> {
-        let publications: Vec<_> = self.publications.iter().map(|record| record.lock()).collect();
-        let subscriptions: Vec<_> = self.subscriptions.iter().map(|record| record.lock()).collect();
+        let publications: Vec<_> = self
+            .publications
+            .iter()
+            .map(|record| record.lock())
+            .collect();
+        let subscriptions: Vec<_> = self
+            .subscriptions
+            .iter()
+            .map(|record| record.lock())
+            .collect();
         let publishers: Vec<&[Publication]> = publications.iter().map(|lock| &lock.0[..]).collect();
         let subscribers: Vec<&Subscription> = subscriptions.iter().map(|lock| &lock.0).collect();
         check(&self.rules, &publishers, &subscribers, head)
@@ -255,7 +269,10 @@ fn explain(
             let subscription = subscribers[subscriber];
             let patterns: Vec<&str> = subscription.patterns.iter().map(Pattern::as_str).collect();
             lines.push(format!("VIOLATION: {what}"));
-            lines.push(format!("subscriber-{}, of {patterns:?}:", subscription.name));
+            lines.push(format!(
+                "subscriber-{}, of {patterns:?}:",
+                subscription.name
+            ));
             let from = index.saturating_sub(AROUND);
             let steps = subscription.steps.iter().enumerate();
             for (number, seen) in steps.skip(from).take(AROUND * 2) {

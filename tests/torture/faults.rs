@@ -29,7 +29,11 @@ pub(crate) enum Fault {
     /// A proxy lets few bytes through.
     Throttle { lane: usize, bytes_per_second: u32 },
     /// A proxy holds everything, or one direction.
-    Stall { lane: usize, pause: Duration, way: Way },
+    Stall {
+        lane: usize,
+        pause: Duration,
+        way: Way,
+    },
     /// A proxy ends all its connections.
     Cut { lane: usize },
     /// A proxy resets all its connections.
@@ -152,7 +156,9 @@ impl Schedule {
                 pause: self.ms(500, 3_000),
             },
             Kind::Clock => Fault::Clock {
-                minutes: self.random.random_range(-CLOCK_MAX_MINUTES..=CLOCK_MAX_MINUTES),
+                minutes: self
+                    .random
+                    .random_range(-CLOCK_MAX_MINUTES..=CLOCK_MAX_MINUTES),
             },
             Kind::Slow if self.random.random() => Fault::Delay {
                 lane,

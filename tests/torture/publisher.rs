@@ -50,7 +50,12 @@ impl Publisher {
     }
 
     /// One event, with its key, until it is stored; gives its id.
-    pub(crate) async fn publish_one(&mut self, client: &mut Client, topic: &str, data: &str) -> String {
+    pub(crate) async fn publish_one(
+        &mut self,
+        client: &mut Client,
+        topic: &str,
+        data: &str,
+    ) -> String {
         let events = vec![self.begin(topic, data, true)];
         let number = events[0].0;
         self.repeat(client, events, false).await;
@@ -90,7 +95,8 @@ impl Publisher {
         let record = self.record.lock();
         let publications = &record.0;
         let from = publications.len().saturating_sub(RECENT);
-        let old = (from < publications.len()).then(|| self.random.random_range(from..publications.len()));
+        let old =
+            (from < publications.len()).then(|| self.random.random_range(from..publications.len()));
         let old = old.map(|number| (number, &publications[number]));
         old.filter(|(_, old)| old.valid && old.answers.iter().any(is_stored))
             .map(|(number, old)| (number, event(&old.topic, &old.data, &old.key)))
@@ -113,7 +119,9 @@ impl Publisher {
                 let record = self.record.lock();
                 let recent = record.0.iter().rev().take(RECENT);
                 let used = recent.filter(|old| old.valid && old.answers.iter().any(is_stored));
-                let used = used.last().map(|old| (old.topic.to_string(), old.key.clone()));
+                let used = used
+                    .last()
+                    .map(|old| (old.topic.to_string(), old.key.clone()));
                 drop(record);
                 match used {
                     Some((topic, key)) => self.begin_with(&topic, &data, key, false),
@@ -166,7 +174,9 @@ impl Publisher {
     async fn repeat(&mut self, client: &mut Client, mut open: Vec<Pending>, once: bool) {
         while !open.is_empty() {
             let answers = attempt(client, &open).await;
-            let mut is_unknown = answers.iter().map(|answer| matches!(answer, Answer::Unknown(_)));
+            let mut is_unknown = answers
+                .iter()
+                .map(|answer| matches!(answer, Answer::Unknown(_)));
             let unknown: Vec<bool> = is_unknown.by_ref().collect();
             for ((number, _), answer) in open.iter().zip(answers) {
                 if is_stored(&answer) {
@@ -194,7 +204,11 @@ impl Publisher {
     }
 
     /// A publisher for the marks that end a calm: it does nothing by itself.
-    pub(crate) fn of_marks(shared: &Arc<Shared>, record: Arc<Record<Vec<Publication>>>, url: String) -> (Self, Client) {
+    pub(crate) fn of_marks(
+        shared: &Arc<Shared>,
+        record: Arc<Record<Vec<Publication>>>,
+        url: String,
+    ) -> (Self, Client) {
         let mut publisher = Self {
             number: usize::MAX,
             shared: Arc::clone(shared),
@@ -254,6 +268,6 @@ fn event(topic: &str, data: &str, key: &str) -> NewEvent {
 }
 
 /// The part that is not repeated when there was no answer.
-const LEFT_UNKNOWN: f64 = 0.1;
+const LEFT_UNKNOWN: f64 = 0.2;
 /// How far back a key is used again.
 const RECENT: usize = 500;

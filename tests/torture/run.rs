@@ -26,12 +26,17 @@ use crate::server::{Server, TIGHT_MAX_EVENTS, address};
 
 /// Runs it and gives whether everything was as promised.
 pub(crate) async fn run(arguments: &Arguments) -> bool {
-    let seed = arguments.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = arguments
+        .seed
+        .unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let minutes = arguments.minutes;
     let folder = std::env::temp_dir().join(format!("tidewire-torture-{seed}"));
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
-    println!("seed {seed}, {minutes} min, records in {}", folder.display());
+    println!(
+        "seed {seed}, {minutes} min, records in {}",
+        folder.display()
+    );
 
     let mut torture = match Torture::start(arguments, seed, folder.clone()).await {
         Ok(torture) => torture,
@@ -88,7 +93,10 @@ impl Torture {
     async fn start(arguments: &Arguments, seed: u64, folder: PathBuf) -> Result<Self, String> {
         let engine = Engine::from(arguments.engine);
         let mut random = StdRng::seed_from_u64(seed);
-        let disk = Disk::new(folder.join("disk"), DISK_MEGABYTES + (arguments.minutes * 32.0) as u64);
+        let disk = Disk::new(
+            folder.join("disk"),
+            DISK_MEGABYTES + (arguments.minutes * 32.0) as u64,
+        );
         let clock = Clock::new(folder.join("clock"));
         let listen = address(&mut random);
         let mut server = Server::new(engine, &listen, &disk, clock.as_ref(), &folder);
@@ -229,7 +237,11 @@ impl Torture {
                 sleep(TICK).await;
             }
         };
-        self.fact("nothing is published although there is room again", published).await
+        self.fact(
+            "nothing is published although there is room again",
+            published,
+        )
+        .await
     }
 
     /// Everything is healed, everybody catches up, and what was seen is checked.
@@ -241,6 +253,7 @@ impl Torture {
         let shared = Arc::clone(&self.shared);
         let quiet = "a publisher gets no answer, although nothing is wrong any more";
         let closed = self.fact(quiet, shared.gate.write()).await?;
+        let quiet_after = began.elapsed();
         let head = timeout(DEADLINE, self.crew.mark()).await;
         let head = head.map_err(|_| quiet.to_owned())?;
         if timeout(DEADLINE, self.crew.reached()).await.is_err() {
@@ -258,8 +271,8 @@ impl Torture {
         drop(closed);
         let checked = began.elapsed().saturating_sub(caught_up);
         self.say(&format!(
-            "calm: all at {head} after {caught_up:.1?}, checked in {checked:.1?}; {}",
-            self.shared.progress()
+            "calm: all answered after {quiet_after:.1?}, all at {head} after {caught_up:.1?}, \
+             checked in {checked:.1?}"
         ));
         Ok(summary)
     }
@@ -278,7 +291,11 @@ impl Torture {
     }
 
     /// Waits for something that has to come, with an eye on everything.
-    async fn fact<T>(&mut self, otherwise: &str, fact: impl Future<Output = T>) -> Result<T, String> {
+    async fn fact<T>(
+        &mut self,
+        otherwise: &str,
+        fact: impl Future<Output = T>,
+    ) -> Result<T, String> {
         let mut fact = pin!(fact);
         let deadline = Instant::now() + DEADLINE;
         loop {
@@ -317,7 +334,7 @@ const DISK_MEGABYTES: u64 = 256;
 /// The engine's bound, less those of the marks and of a margin.
 const KEYS_MAX: f64 = 950_000.0;
 /// All publishers together, at most.
-const EVENTS_PER_SECOND: f64 = 400.0;
+const EVENTS_PER_SECOND: f64 = 800.0;
 const CALM_INTERVAL: Duration = Duration::from_secs(25);
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 const TICK: Duration = Duration::from_millis(100);

@@ -58,7 +58,8 @@ impl Server {
         let began = Instant::now();
         let started = timeout(DEADLINE, self.launch.start()).await;
         let started = started.map_err(|_| "the server is not ready in time".to_owned())?;
-        self.running = Some(started.map_err(|error| format!("the server does not start: {error}"))?);
+        self.running =
+            Some(started.map_err(|error| format!("the server does not start: {error}"))?);
         self.starts += 1;
         self.slowest_start = self.slowest_start.max(began.elapsed());
         Ok(())

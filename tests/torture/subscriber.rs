@@ -58,7 +58,9 @@ impl Subscriber {
         let transport = Transport::ALL[self.random.random_range(0..3)];
         let (lane, url) = self.lanes[self.random.random_range(0..self.lanes.len())].clone();
         let asked = self.place();
-        let client = Client::builder(url).ca_pem(self.shared.certificate.clone()).build()?;
+        let client = Client::builder(url)
+            .ca_pem(self.shared.certificate.clone())
+            .build()?;
         let request = Request {
             topics: self.topics.clone(),
             start: Start::from(asked.as_str()),
@@ -166,7 +168,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The client asks for polls of 25 s.
 const POLL_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a slow one stops reading: the part of its frames.
-const NAP: f64 = 0.005;
+const NAP: f64 = 0.001;
 /// How often a subscriber goes further back than it has to.
 const OLDER_CURSOR: f64 = 0.1;
 /// How far.

@@ -163,9 +163,9 @@ impl<'a> Walk<'a> {
         track.is_open = false;
         self.position = Some(id);
         self.summary.delivered += 1;
-        let is_new = self.furthest.is_none_or(|furthest| {
-            furthest.epoch != id.epoch || furthest.place < id.place
-        });
+        let is_new = self
+            .furthest
+            .is_none_or(|furthest| furthest.epoch != id.epoch || furthest.place < id.place);
         if is_new {
             self.furthest = Some(id);
         } else {
@@ -238,7 +238,11 @@ impl<'a> Walk<'a> {
     fn evicted(&mut self, gap: &Gap, after: Cursor, cursor: Cursor) -> Result<(), Violation> {
         // What stands before the place that the gap names is not excused by it.
         self.cursor(after, "the gap's after")?;
-        let patterns: Vec<Pattern> = gap.topics.iter().flat_map(|text| Pattern::parse(text)).collect();
+        let patterns: Vec<Pattern> = gap
+            .topics
+            .iter()
+            .flat_map(|text| Pattern::parse(text))
+            .collect();
         let concerns = |topic| patterns.iter().any(|pattern| pattern.matches(topic));
         let keep = self.log.rules.tight_max_events;
         let mut lost = false;
