@@ -1,24 +1,23 @@
 //! Who publishes and who subscribes, and what they share.
-//! Shape: four publishers; eighteen subscribers, three for each set of patterns: one directly, one through the proxies,
+//! Shape: four publishers, two of them over WebSockets; eighteen subscribers, three for each set of patterns: one directly, one through the proxies,
 //! one that is slow. Every random choice of theirs comes from the seed and their number.
 //! Source: the oracle of the fault list.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tidewire_client::Client;
 use tidewire_protocol::{Cursor, Pattern};
 use tokio::sync::{RwLock, watch};
 use tokio::task::JoinSet;
 
 use crate::checker::{Place, Rules, Summary, Violation, check};
 use crate::history::{Publication, Record, Subscription, Texts, Time};
-use crate::publisher::Publisher;
+use crate::publisher::{Means, Publisher};
 use crate::subscriber::Subscriber;
 
 /// What every actor has.
@@ -32,6 +31,8 @@ pub(crate) struct Shared {
     /// Every subscriber drops its connection when this changes.
     pub(crate) storms: watch::Sender<()>,
     pub(crate) over: watch::Sender<bool>,
+    /// A calm is on: nobody leaves or stops reading by its own will.
+    pub(crate) calm: AtomicBool,
     pub(crate) acknowledged: AtomicU64,
     pub(crate) delivered: AtomicU64,
     pub(crate) gaps: AtomicU64,
@@ -46,6 +47,7 @@ impl Shared {
             texts: Texts::default(),
             storms: watch::Sender::new(()),
             over: watch::Sender::new(false),
+            calm: AtomicBool::default(),
             acknowledged: AtomicU64::default(),
             delivered: AtomicU64::default(),
             gaps: AtomicU64::default(),
@@ -55,6 +57,10 @@ impl Shared {
 
     pub(crate) fn is_over(&self) -> bool {
         *self.over.borrow()
+    }
+
+    pub(crate) fn is_calm(&self) -> bool {
+        self.calm.load(Ordering::Acquire)
     }
 
     /// One line of numbers.
@@ -76,7 +82,7 @@ pub(crate) struct Crew {
     publications: Vec<Arc<Record<Vec<Publication>>>>,
     subscriptions: Vec<Arc<Record<Subscription>>>,
     marks_seen: Vec<watch::Receiver<u64>>,
-    marks: (Publisher, Client),
+    marks: (Publisher, Means),
     marks_made: u64,
     tasks: JoinSet<()>,
 }
@@ -119,11 +125,12 @@ impl Crew {
                 number,
                 shared: Arc::clone(shared),
                 record,
-                url: if number % 2 == 0 {
-                    direct.clone()
+                address: if number % 2 == 0 {
+                    ways.direct
                 } else {
-                    rough.clone()
+                    ways.rough
                 },
+                over_websocket: number >= PUBLISHERS / 2,
                 random: random(number),
                 pause: pause * PUBLISHERS as u32,
             };
@@ -170,7 +177,7 @@ impl Crew {
             publications,
             subscriptions,
             marks_seen,
-            marks: Publisher::of_marks(shared, marks, direct),
+            marks: Publisher::of_marks(shared, marks, ways.direct),
             marks_made: 0,
             tasks,
         }
@@ -180,8 +187,8 @@ impl Crew {
     pub(crate) async fn mark(&mut self) -> Cursor {
         self.marks_made += 1;
         let data = format!("{{\"mark\":{}}}", self.marks_made);
-        let (publisher, client) = &mut self.marks;
-        let id = publisher.publish_one(client, MARK, &data).await;
+        let (publisher, means) = &mut self.marks;
+        let id = publisher.publish_one(means, MARK, &data).await;
         Cursor::parse(&id).expect("an id is a cursor")
     }
 

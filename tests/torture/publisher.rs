@@ -1,9 +1,10 @@
 //! Publishers that write down what they were told.
 //! Shape: one task each, with its own topics and keys. It publishes one event or an array, now and then something that
-//! has to be refused, and repeats with the same key what it has no answer to, as a user does. A part is left unknown.
+//! has to be refused, over REST or a WebSocket, and repeats with the same key what it has no answer to, as a user does. A part is left unknown.
 //! Unit: events; the pace counts all publishers together.
 //! Failure: an answer that no honest gateway gives is written down as refused, and the checker finds it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -16,17 +17,27 @@ use tokio::time::Instant;
 
 use crate::crew::Shared;
 use crate::history::{Answer, Publication, Record};
+use crate::socket::Socket;
 
 /// One publisher.
 pub(crate) struct Publisher {
     pub(crate) number: usize,
     pub(crate) shared: Arc<Shared>,
     pub(crate) record: Arc<Record<Vec<Publication>>>,
-    /// `https://…` of the server or of a proxy.
-    pub(crate) url: String,
+    /// Of the server or of a proxy.
+    pub(crate) address: SocketAddr,
+    /// It publishes over a WebSocket, and not over REST.
+    pub(crate) over_websocket: bool,
     pub(crate) random: StdRng,
     /// Seconds between two of its events, on average.
     pub(crate) pause: Duration,
+}
+
+/// What it publishes with.
+pub(crate) enum Means {
+    Rest(Box<Client>),
+    /// `None`: opened with the next try.
+    WebSocket(Option<Box<Socket>>),
 }
 
 /// One event of a try: its number in the record, and as it is sent.
@@ -35,7 +46,7 @@ type Pending = (usize, NewEvent);
 impl Publisher {
     /// Publishes until the run is over.
     pub(crate) async fn run(mut self) {
-        let mut client = self.client();
+        let mut means = self.means();
         let mut next = Instant::now();
         while !self.shared.is_over() {
             // The gate is closed for a calm; what was begun is brought to its end first.
@@ -43,7 +54,7 @@ impl Publisher {
             let _pass = gate.gate.read().await;
             let events = self.draw();
             let count = u32::try_from(events.len()).unwrap_or(1);
-            self.publish(&mut client, events).await;
+            self.publish(&mut means, events).await;
             next = (next + self.pause * count).max(Instant::now());
             tokio::time::sleep_until(next).await;
         }
@@ -52,13 +63,13 @@ impl Publisher {
     /// One event, with its key, until it is stored; gives its id.
     pub(crate) async fn publish_one(
         &mut self,
-        client: &mut Client,
+        means: &mut Means,
         topic: &str,
         data: &str,
     ) -> String {
         let events = vec![self.begin(topic, data, true)];
         let number = events[0].0;
-        self.repeat(client, events, false).await;
+        self.repeat(means, events, false).await;
         let record = self.record.lock();
         let mut answers = record.0[number].answers.iter();
         let id = answers.find_map(|answer| match answer {
@@ -68,9 +79,9 @@ impl Publisher {
         id.expect("a valid event is repeated until it is stored")
     }
 
-    async fn publish(&mut self, client: &mut Client, events: Vec<Pending>) {
+    async fn publish(&mut self, means: &mut Means, events: Vec<Pending>) {
         let leave = self.random.random_bool(LEFT_UNKNOWN);
-        self.repeat(client, events, leave).await;
+        self.repeat(means, events, leave).await;
     }
 
     /// What is published next.
@@ -171,9 +182,9 @@ impl Publisher {
     }
 
     /// Tries until everything has an answer, or once only.
-    async fn repeat(&mut self, client: &mut Client, mut open: Vec<Pending>, once: bool) {
+    async fn repeat(&mut self, means: &mut Means, mut open: Vec<Pending>, once: bool) {
         while !open.is_empty() {
-            let answers = attempt(client, &open).await;
+            let answers = self.attempt(means, &open).await;
             let mut is_unknown = answers
                 .iter()
                 .map(|answer| matches!(answer, Answer::Unknown(_)));
@@ -190,39 +201,71 @@ impl Publisher {
                 return;
             }
             // A connection that is half-open stays in the client's pool, and every repeat would take it again.
-            *client = self.client();
+            *means = self.means();
             let pause = Duration::from_millis(self.random.random_range(20..400));
             tokio::time::sleep(pause).await;
         }
     }
 
-    fn client(&mut self) -> Client {
-        let patience = Duration::from_millis(self.random.random_range(1_000..4_000));
-        let builder = Client::builder(&self.url).ca_pem(self.shared.certificate.clone());
+    /// Fresh means, with a patience of their own.
+    fn means(&mut self) -> Means {
+        if self.over_websocket {
+            return Means::WebSocket(None);
+        }
+        let url = format!("https://{}", self.address);
+        let patience = self.patience();
+        let builder = Client::builder(url).ca_pem(self.shared.certificate.clone());
         let client = builder.publish_deadline(patience).build();
-        client.expect("the certificate of the first start")
+        Means::Rest(Box::new(
+            client.expect("the certificate of the first start"),
+        ))
+    }
+
+    fn patience(&mut self) -> Duration {
+        Duration::from_millis(self.random.random_range(1_000..4_000))
+    }
+
+    async fn attempt(&mut self, means: &mut Means, events: &[Pending]) -> Vec<Answer> {
+        let socket = match means {
+            Means::Rest(client) => return post(client, events).await,
+            Means::WebSocket(socket) => socket,
+        };
+        let mut open = match socket.take() {
+            Some(open) => open,
+            None => match Socket::open(self.address, &self.shared.certificate).await {
+                Ok(open) => Box::new(open),
+                Err(why) => return vec![Answer::Unknown(why); events.len()],
+            },
+        };
+        let sent: Vec<&NewEvent> = events.iter().map(|(_, event)| event).collect();
+        let (answers, is_good) = open.publish(&sent, self.patience()).await;
+        if is_good {
+            *socket = Some(open);
+        }
+        answers
     }
 
     /// A publisher for the marks that end a calm: it does nothing by itself.
     pub(crate) fn of_marks(
         shared: &Arc<Shared>,
         record: Arc<Record<Vec<Publication>>>,
-        url: String,
-    ) -> (Self, Client) {
+        address: SocketAddr,
+    ) -> (Self, Means) {
         let mut publisher = Self {
             number: usize::MAX,
             shared: Arc::clone(shared),
             record,
-            url,
+            address,
+            over_websocket: false,
             random: StdRng::seed_from_u64(0),
             pause: Duration::ZERO,
         };
-        let client = publisher.client();
-        (publisher, client)
+        let means = publisher.means();
+        (publisher, means)
     }
 }
 
-async fn attempt(client: &Client, events: &[Pending]) -> Vec<Answer> {
+async fn post(client: &Client, events: &[Pending]) -> Vec<Answer> {
     if let [(_, event)] = events {
         return vec![match client.publish(event).await {
             Ok(answer) => stored(answer.id, answer.duplicate),

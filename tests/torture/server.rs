@@ -163,7 +163,7 @@ pub(crate) fn address(random: &mut StdRng) -> String {
 }
 
 /// Events of each tight topic.
-pub(crate) const TIGHT_MAX_EVENTS: usize = 20;
+pub(crate) const TIGHT_MAX_EVENTS: usize = 5;
 /// The window and the store's cache (64 MB each), its write buffers, the keys (100 bytes each), and a batch for each
 /// connection.
 const MEMORY_MAX: u64 = 640 << 20;

@@ -69,15 +69,22 @@ impl Subscriber {
         let mut connection = opening.await.map_err(|_| ClientError::Silent(PATIENCE))??;
         self.shared.connections.fetch_add(1, Ordering::Relaxed);
         let life = Duration::from_millis(self.random.random_range(500..20_000));
-        let leaves = Instant::now() + life;
+        let mut leaves = Instant::now() + life;
         loop {
-            if self.is_slow && self.random.random_bool(NAP) {
+            if self.is_slow && !self.shared.is_calm() && self.random.random_bool(NAP) {
                 let nap = self.random.random_range(200..4_000);
                 sleep(Duration::from_millis(nap)).await;
             }
             let frame = tokio::select! {
                 frame = next(&mut connection, transport) => frame?,
-                () = tokio::time::sleep_until(leaves) => return Ok(()),
+                () = tokio::time::sleep_until(leaves) => {
+                    if !self.shared.is_calm() {
+                        return Ok(());
+                    }
+                    // Coming back would hide that this connection has gone deaf.
+                    leaves += life;
+                    continue;
+                }
             };
             self.take(frame, transport, lane, &asked);
         }

@@ -263,21 +263,24 @@ impl<'a> Walk<'a> {
     /// Everything of the topic up to the place was delivered, or is excused.
     fn deliver_up_to(&mut self, track: usize, place: u64) -> Result<(), Violation> {
         let keep = self.log.rules.tight_max_events;
+        let epoch = self.position.map(|position| position.epoch);
         let track = &mut self.tracks[track];
         let places = &track.topic.places;
         while let Some(&missing) = places.get(track.next).filter(|next| **next <= place) {
+            let missing =
+                epoch.map_or_else(String::new, |epoch| Cursor::new(epoch, missing).to_string());
             let newer = places.len() - 1 - track.next;
             let topic = &track.topic.topic;
             if !track.topic.is_tight {
-                let what = format!("place {missing} of {topic} was not delivered");
+                let what = format!("{missing} of {topic} was not delivered");
                 return violation(self.place, what);
             }
             if !track.is_open {
-                let what = format!("place {missing} of {topic} was lost, and no gap told so");
+                let what = format!("{missing} of {topic} was lost, and no gap told so");
                 return violation(self.place, what);
             }
             if newer < keep {
-                let what = format!("place {missing} of {topic} is in a gap, but was retained");
+                let what = format!("{missing} of {topic} is in a gap, but was retained");
                 return violation(self.place, what);
             }
             track.next += 1;
