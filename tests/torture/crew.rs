@@ -25,6 +25,8 @@ use crate::subscriber::Subscriber;
 pub(crate) struct Shared {
     /// PEM, of the first start.
     pub(crate) certificate: Vec<u8>,
+    /// The log and its keys are there after a restart.
+    pub(crate) is_durable: bool,
     /// A publisher holds it for reading while it has something open; a calm takes it for writing.
     pub(crate) gate: RwLock<()>,
     pub(crate) texts: Texts,
@@ -40,9 +42,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(certificate: Vec<u8>) -> Arc<Self> {
+    pub(crate) fn new(certificate: Vec<u8>, is_durable: bool) -> Arc<Self> {
         Arc::new(Self {
             certificate,
+            is_durable,
             gate: RwLock::default(),
             texts: Texts::default(),
             storms: watch::Sender::new(()),

@@ -106,7 +106,8 @@ impl Torture {
         let lanes = [proxy(None).await, proxy(Some(4096)).await];
         let [rough, narrow] = lanes.map(|lane| lane.map_err(|error| error.to_string()));
         let lanes = [rough?, narrow?];
-        let shared = Shared::new(server.certificate());
+        let is_durable = engine == Engine::Disk;
+        let shared = Shared::new(server.certificate(), is_durable);
         let ways = Ways {
             direct: target,
             rough: lanes[0].address(),
@@ -115,14 +116,14 @@ impl Torture {
         let rules = Rules {
             tight: Pattern::parse("tight.>").expect("a pattern"),
             tight_max_events: TIGHT_MAX_EVENTS,
-            is_durable: engine == Engine::Disk,
+            is_durable,
         };
         // The engine remembers a million keys, and each event has one.
         let events = KEYS_MAX.min(arguments.minutes * 60.0 * EVENTS_PER_SECOND);
         let pause = Duration::from_secs_f64(arguments.minutes * 60.0 / events);
         let crew = Crew::start(&shared, rules, &ways, &folder, seed, pause);
         let possible = Possible {
-            disk_full: disk.can_be_full() && engine == Engine::Disk,
+            disk_full: disk.can_be_full() && is_durable,
             clock: clock.is_some(),
         };
         Ok(Self {

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use tidewire_client::Transport;
 use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern};
 
 use super::log::{Log, TopicLog, violation};
@@ -69,7 +70,7 @@ enum Owed {
     Nothing,
     /// `resumed` was false although there was a cursor: a gap must come first.
     Gap,
-    /// `resumed` was true: nothing before it was lost.
+    /// `resumed` was true: what is lost from now on is lost to a slow session.
     NoGap,
 }
 
@@ -77,11 +78,19 @@ impl<'a> Walk<'a> {
     fn step(&mut self, step: &Step) -> Result<(), Violation> {
         match step {
             Step::Opened {
+                transport,
                 asked,
                 cursor,
                 resumed,
                 ..
-            } => self.opened(asked, cursor.as_deref(), *resumed),
+            } => {
+                self.opened(asked, cursor.as_deref(), *resumed)?;
+                // Each poll resumes anew: what the second one finds lost is no lie of the first.
+                if *transport == Transport::Poll && self.owed == Owed::NoGap {
+                    self.owed = Owed::Nothing;
+                }
+                Ok(())
+            }
             Step::Event { id, topic, .. } => self.event(id, topic),
             Step::Gap(gap) => self.gap(gap),
             Step::Cursor(text) => {
