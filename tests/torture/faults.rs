@@ -59,7 +59,7 @@ pub(crate) struct Possible {
     pub(crate) clock: bool,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 enum Kind {
     Kill,
     Freeze,
@@ -79,16 +79,8 @@ pub(crate) struct Schedule {
     random: StdRng,
     possible: Possible,
     lanes: usize,
-    round: Vec<KindOf>,
-}
-
-#[derive(Clone, Copy)]
-struct KindOf(Kind);
-
-impl fmt::Debug for KindOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0 as u8)
-    }
+    /// What is left of the round.
+    round: Vec<Kind>,
 }
 
 impl Schedule {
@@ -103,7 +95,7 @@ impl Schedule {
 
     /// The pause before the next fault, and the fault.
     pub(crate) fn next(&mut self) -> (Duration, Fault) {
-        let KindOf(kind) = match self.round.pop() {
+        let kind = match self.round.pop() {
             Some(kind) => kind,
             None => {
                 self.begin_round();
@@ -135,7 +127,7 @@ impl Schedule {
         if self.possible.clock {
             round.push(Kind::Clock);
         }
-        self.round = round.into_iter().map(KindOf).collect();
+        self.round = round;
         self.round.shuffle(&mut self.random);
     }
 

@@ -130,11 +130,10 @@ impl Publisher {
             _ => {
                 // The key of another payload in the same topic, if there is one that was acknowledged.
                 let record = self.record.lock();
-                let recent = record.0.iter().rev().take(RECENT);
-                let used = recent.filter(|old| old.valid && old.answers.iter().any(is_stored));
-                let used = used
-                    .last()
-                    .map(|old| (old.topic.to_string(), old.key.clone()));
+                let from = record.0.len().saturating_sub(RECENT);
+                let mut recent = record.0[from..].iter();
+                let used = recent.find(|old| old.valid && old.answers.iter().any(is_stored));
+                let used = used.map(|old| (old.topic.to_string(), old.key.clone()));
                 drop(record);
                 match used {
                     Some((topic, key)) => self.begin_with(&topic, &data, key, false),

@@ -126,11 +126,9 @@ impl Subscriber {
                 self.keep(&gap.cursor);
                 self.record.step(Step::Gap(Box::new(gap)));
             }
-            Frame::Heartbeat { cursor } => {
-                if self.cursors.back() != Some(&cursor) {
-                    self.record.step(Step::Cursor(cursor.as_str().into()));
-                    self.keep(&cursor);
-                }
+            Frame::Heartbeat { cursor } if self.cursors.back() != Some(&cursor) => {
+                self.record.step(Step::Cursor(cursor.as_str().into()));
+                self.keep(&cursor);
             }
             // The end that follows a bye is a step of its own.
             _ => {}

@@ -13,12 +13,17 @@ use crate::history::{Answer, Publication, Step, Subscription};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Log {
+pub(super) struct Log<'a> {
     pub(super) rules: Rules,
+    /// Every id that stands for an event.
+    pub(super) ids: HashMap<&'a str, (Name, Cursor)>,
     pub(super) epochs: HashMap<Epoch, HashMap<Arc<str>, TopicLog>>,
     /// Topics with publications of which nobody knows whether they were stored: they may stand in a gap.
     pub(super) unsettled: Vec<Topic>,
 }
+
+/// A publication: its publisher and its number there.
+pub(super) type Name = (usize, usize);
 
 /// One topic in one epoch.
 #[derive(Debug)]
@@ -34,23 +39,23 @@ pub(super) struct TopicLog {
 struct Builder<'a> {
     rules: &'a Rules,
     publishers: &'a [&'a [Publication]],
-    by_data: HashMap<&'a str, (usize, usize)>,
-    by_id: HashMap<Cursor, (usize, usize)>,
-    places: HashMap<((usize, usize), Epoch), Cursor>,
+    by_data: HashMap<&'a str, Name>,
+    ids: HashMap<&'a str, (Name, Cursor)>,
+    places: HashMap<(Name, Epoch), Cursor>,
     epoch: Option<Epoch>,
 }
 
-impl Log {
+impl<'a> Log<'a> {
     pub(super) fn build(
-        rules: &Rules,
-        publishers: &[&[Publication]],
-        subscriptions: &[&Subscription],
+        rules: &'a Rules,
+        publishers: &'a [&'a [Publication]],
+        subscriptions: &[&'a Subscription],
     ) -> Result<(Self, Summary), Violation> {
         let mut builder = Builder {
             rules,
             publishers,
             by_data: HashMap::new(),
-            by_id: HashMap::new(),
+            ids: HashMap::new(),
             places: HashMap::new(),
             epoch: None,
         };
@@ -100,7 +105,7 @@ impl<'a> Builder<'a> {
     }
 
     /// What the subscribers saw.
-    fn sights(&mut self, subscriptions: &[&Subscription]) -> Result<(), Violation> {
+    fn sights(&mut self, subscriptions: &[&'a Subscription]) -> Result<(), Violation> {
         for (number, subscription) in subscriptions.iter().enumerate() {
             for (index, seen) in subscription.steps.iter().enumerate() {
                 let Step::Event { id, topic, data } = &seen.step else {
@@ -125,7 +130,15 @@ impl<'a> Builder<'a> {
     }
 
     /// Gives a publication its place. Whether it is the first time that this is heard.
-    fn put(&mut self, name: (usize, usize), id: &str, place: Place) -> Result<bool, Violation> {
+    fn put(&mut self, name: Name, id: &'a str, place: Place) -> Result<bool, Violation> {
+        if let Some((known, cursor)) = self.ids.get(id) {
+            if *known == name {
+                return Ok(false);
+            }
+            let data = &self.publishers[known.0][known.1].data;
+            let what = format!("two events have the id {cursor}; the other one is {data}");
+            return violation(place, what);
+        }
         let Ok(cursor) = Cursor::parse(id) else {
             return violation(place, format!("{id:?} is no cursor"));
         };
@@ -139,18 +152,13 @@ impl<'a> Builder<'a> {
             let what = format!("one event stands in two places: {known} and {cursor}");
             return violation(place, what);
         }
-        let other = self.by_id.insert(cursor, name);
-        if let Some((publisher, number)) = other.filter(|other| *other != name) {
-            let data = &self.publishers[publisher][number].data;
-            let what = format!("two events have the id {cursor}; the other one is {data}");
-            return violation(place, what);
-        }
+        self.ids.insert(id, (name, cursor));
         Ok(known.is_none())
     }
 
     fn unsettled(&self, summary: &mut Summary) -> Vec<Topic> {
         let mut topics = Vec::new();
-        let seen: std::collections::HashSet<_> = self.by_id.values().collect();
+        let seen: std::collections::HashSet<_> = self.ids.values().map(|(name, _)| *name).collect();
         for (publisher, publications) in self.publishers.iter().enumerate() {
             for (number, publication) in publications.iter().enumerate() {
                 if !publication.valid || is_acknowledged(publication) {
@@ -169,9 +177,9 @@ impl<'a> Builder<'a> {
         topics
     }
 
-    fn finish(self, unsettled: Vec<Topic>) -> Result<Log, Violation> {
-        let mut order: HashMap<Epoch, Vec<(u64, (usize, usize))>> = HashMap::new();
-        for (cursor, name) in &self.by_id {
+    fn finish(self, unsettled: Vec<Topic>) -> Result<Log<'a>, Violation> {
+        let mut order: HashMap<Epoch, Vec<(u64, Name)>> = HashMap::new();
+        for (name, cursor) in self.ids.values() {
             let places = order.entry(cursor.epoch).or_default();
             places.push((cursor.place, *name));
         }
@@ -203,6 +211,7 @@ impl<'a> Builder<'a> {
         }
         Ok(Log {
             rules: self.rules.clone(),
+            ids: self.ids,
             epochs,
             unsettled,
         })

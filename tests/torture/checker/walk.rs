@@ -15,7 +15,7 @@ use crate::history::{Step, Subscription};
 
 /// Walks one subscriber.
 pub(super) fn walk(
-    log: &Log,
+    log: &Log<'_>,
     number: usize,
     subscription: &Subscription,
     head: Option<Cursor>,
@@ -42,7 +42,7 @@ pub(super) fn walk(
 }
 
 struct Walk<'a> {
-    log: &'a Log,
+    log: &'a Log<'a>,
     patterns: &'a [Pattern],
     /// The last safe place to resume.
     position: Option<Cursor>,
@@ -143,7 +143,13 @@ impl<'a> Walk<'a> {
     }
 
     fn event(&mut self, id: &str, topic: &str) -> Result<(), Violation> {
-        let id = self.parse(id)?;
+        let Some(&(_, id)) = self.log.ids.get(id) else {
+            return violation(self.place, format!("{id:?} is the id of no event"));
+        };
+        self.event_at(id, topic)
+    }
+
+    fn event_at(&mut self, id: Cursor, topic: &str) -> Result<(), Violation> {
         if self.owed == Owed::Gap {
             let what = "the session was not resumed, and no gap came before its first event";
             return violation(self.place, what);
@@ -153,7 +159,7 @@ impl<'a> Walk<'a> {
             // It began with the oldest event, and this is the first thing that it hears.
             self.seek(Cursor::new(id.epoch, 0));
             self.open_all();
-            return self.event(&id.to_string(), topic);
+            return self.event_at(id, topic);
         };
         self.same_epoch(id, position)?;
         if id.place <= position.place {
