@@ -1,6 +1,7 @@
 //! Who publishes and who subscribes, and what they share.
-//! Shape: four publishers, two of them over WebSockets; eighteen subscribers, three for each set of patterns: one directly, one through the proxies,
-//! one that is slow. Every random choice of theirs comes from the seed and their number.
+//! Shape: four publishers, two of them over WebSockets; eighteen subscribers, three for each set of patterns: one
+//! directly, one through the proxies, one that is slow. Every random choice of theirs comes from the seed and their
+//! number.
 //! Source: the oracle of the fault list.
 
 use std::net::SocketAddr;

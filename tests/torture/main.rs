@@ -5,8 +5,8 @@
 //! choices of every actor; the moments at which they meet are the machine's, so no two runs are the same to the bit.
 //!
 //! Read in this order: `faults.rs` (what goes wrong), `crew.rs` with `publisher.rs`, `socket.rs` and `subscriber.rs` (who
-//! writes what down), `history.rs` (what that is), `checker.rs` (whether it can have been), `server.rs` and `place.rs` (the process
-//! and where it lives), and `run.rs`, the run from its first start to its table.
+//! writes what down), `history.rs` (what that is), `checker.rs` (whether it can have been), `server.rs` and `place.rs`
+//! (the process and where it lives), and `run.rs`, the run from its first start to its table.
 
 #![allow(
     clippy::unwrap_used,

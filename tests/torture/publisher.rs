@@ -1,6 +1,7 @@
 //! Publishers that write down what they were told.
 //! Shape: one task each, with its own topics and keys. It publishes one event or an array, now and then something that
-//! has to be refused, over REST or a WebSocket, and repeats with the same key what it has no answer to, as a user does. A part is left unknown.
+//! has to be refused, over REST or a WebSocket. What it has no answer to it repeats with the same key, as a user does; a
+//! part is left unknown.
 //! Unit: events; the pace counts all publishers together.
 //! Failure: an answer that no honest gateway gives is written down as refused, and the checker finds it.
 
