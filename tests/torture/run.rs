@@ -14,6 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidewire_protocol::Pattern;
 use tidewire_tests::{DEADLINE, Engine, Flow, Proxy};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::Arguments;
@@ -45,8 +46,13 @@ pub(crate) async fn run(arguments: &Arguments) -> bool {
             return false;
         }
     };
+    // The server does not outlive the torture, nor does its file system.
+    let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
     let interrupted = async {
-        let _ = tokio::signal::ctrl_c().await;
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
         Err("interrupted".to_owned())
     };
     let result = tokio::select! {
