@@ -4,6 +4,7 @@
 
 mod delivery;
 mod kill;
+mod proxy;
 mod publish;
 mod resume;
 mod slow;

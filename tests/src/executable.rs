@@ -1,7 +1,9 @@
 //! The real binary as a child process, for what cannot be done to oneself.
 
+use std::ffi::OsString;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 
 use tempfile::TempDir;
 use tidewire_client::Client;
@@ -39,50 +41,11 @@ impl Executable {
         listen: &str,
         environment: &[(&str, &str)],
     ) -> Self {
-        let engine = match engine {
-            Engine::Memory => "memory",
-            Engine::Disk => "disk",
-        };
-        let mut command = Command::new(binary());
-        // What a run of the tests is told is no configuration of the gateway.
-        for (name, _) in std::env::vars_os() {
-            if name.to_string_lossy().starts_with("TIDEWIRE_") {
-                command.env_remove(name);
-            }
+        let mut launch = Launch::new(folder, engine, listen);
+        for (name, value) in environment {
+            launch.environment((*name).to_owned(), value);
         }
-        let mut child = command
-            .args(["serve", "--admin", "127.0.0.1:0", "--listen", listen])
-            .args(["--engine", engine, "--data-dir"])
-            .arg(folder)
-            // Measurements and races are not about this limit; its own tests set it.
-            .env("TIDEWIRE_LIMITS__PUBLISHES_PER_SECOND", "1000000")
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the binary starts: build the workspace first");
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let ready = async {
-            let mut url = None;
-            while let Some(line) = lines.next_line().await.unwrap() {
-                if let Some(public) = line.strip_prefix("ready ") {
-                    url = Some(public.to_owned());
-                }
-                if let (Some(url), Some(admin)) = (&url, line.strip_prefix("admin ")) {
-                    return (url.clone(), admin.to_owned());
-                }
-            }
-            panic!("it ended before it was ready");
-        };
-        let (url, admin) = within(ready).await;
-        // Whatever else it prints is read, or it would wait for its reader.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self {
-            url,
-            admin,
-            child,
-            certificate: std::fs::read(folder.join("tls/cert.pem")).unwrap(),
-        }
+        within(launch.start()).await.unwrap()
     }
 
     /// A folder for it.
@@ -141,14 +104,143 @@ impl Executable {
     pub async fn kill(mut self) {
         within(self.child.kill()).await.unwrap();
     }
+
+    /// Sends a signal by its name without `SIG`: `STOP`, `CONT`, `TERM`.
+    ///
+    /// # Panics
+    /// When there is no such signal, or the child has ended.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.child.id().expect("it runs");
+        let kill = format!("kill -{name} {pid}");
+        let status = Command::new("sh").args(["-c", &kill]).status().await;
+        assert!(status.unwrap().success(), "{kill}");
+    }
+
+    /// Waits for its end.
+    pub async fn ended(mut self) -> ExitStatus {
+        within(self.child.wait()).await.unwrap()
+    }
+
+    /// How it ended, if it has.
+    pub fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
 }
 
-/// The binary that stands beside the test's own folder of the same profile.
+/// Everything that a start can be given.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    folder: PathBuf,
+    arguments: Vec<OsString>,
+    environment: Vec<(OsString, OsString)>,
+    errors: Option<PathBuf>,
+}
+
+impl Launch {
+    /// The gateway on this folder and address.
+    #[must_use]
+    pub fn new(folder: &Path, engine: Engine, listen: &str) -> Self {
+        let engine = match engine {
+            Engine::Memory => "memory",
+            Engine::Disk => "disk",
+        };
+        let arguments = [
+            "serve",
+            "--admin",
+            "127.0.0.1:0",
+            "--listen",
+            listen,
+            "--engine",
+            engine,
+        ];
+        let mut arguments: Vec<OsString> = arguments.map(OsString::from).into();
+        arguments.extend(["--data-dir".into(), folder.into()]);
+        Self {
+            folder: folder.to_owned(),
+            arguments,
+            // Measurements and races are not about this limit; its own tests set it.
+            environment: vec![(
+                "TIDEWIRE_LIMITS__PUBLISHES_PER_SECOND".into(),
+                "1000000".into(),
+            )],
+            errors: None,
+        }
+    }
+
+    /// One more argument.
+    pub fn argument(&mut self, argument: impl Into<OsString>) {
+        self.arguments.push(argument.into());
+    }
+
+    /// One more variable: of the configuration, or what a preloaded library wants.
+    pub fn environment(&mut self, name: impl Into<OsString>, value: impl Into<OsString>) {
+        self.environment.push((name.into(), value.into()));
+    }
+
+    /// Adds what it says on standard error to this file.
+    pub fn errors(&mut self, file: &Path) {
+        self.errors = Some(file.to_owned());
+    }
+
+    /// Starts it and waits until it is ready.
+    ///
+    /// # Errors
+    /// It ended before.
+    pub async fn start(&self) -> std::io::Result<Executable> {
+        let mut command = Command::new(binary());
+        // What a run of the tests is told is no configuration of the gateway.
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("TIDEWIRE_") {
+                command.env_remove(name);
+            }
+        }
+        if let Some(errors) = &self.errors {
+            let file = OpenOptions::new().create(true).append(true).open(errors)?;
+            command.stderr(file);
+        }
+        let mut child = command
+            .args(&self.arguments)
+            .envs(self.environment.iter().cloned())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the binary starts: build the workspace first");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut url = None;
+        let (url, admin) = loop {
+            let Some(line) = lines.next_line().await? else {
+                let status = child.wait().await?;
+                let detail = format!("it ended before it was ready: {status}");
+                return Err(std::io::Error::other(detail));
+            };
+            if let Some(public) = line.strip_prefix("ready ") {
+                url = Some(public.to_owned());
+            }
+            if let (Some(url), Some(admin)) = (&url, line.strip_prefix("admin ")) {
+                break (url.clone(), admin.to_owned());
+            }
+        };
+        // Whatever else it prints is read, or it would wait for its reader.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Ok(Executable {
+            url,
+            admin,
+            child,
+            certificate: std::fs::read(self.folder.join("tls/cert.pem"))?,
+        })
+    }
+}
+
+/// The binary of the same profile: it stands beside the torture, and beside the folder of the tests.
 fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("TIDEWIRE_BIN") {
         return path.into();
     }
     let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    profile.join("tidewire")
+    let beside = test
+        .ancestors()
+        .skip(1)
+        .map(|folder| folder.join("tidewire"));
+    let found = beside.take(2).find(|path| path.is_file());
+    found.expect("the binary: build the workspace first")
 }

@@ -1,7 +1,8 @@
 //! The harness: a gateway over TLS on a free port, and subscribers that tests can cut at will.
 //!
 //! Read in this order: [`Case`] is a transport and an engine, [`Gateway`] the server in this process,
-//! [`Subscriber`] one connection, [`Executable`] the real binary, for tests that kill it.
+//! [`Subscriber`] one connection, [`Executable`] the real binary, for tests that kill it, [`Proxy`] a bad
+//! network in front of it.
 //! No test sleeps: each waits for a fact, under one generous [`DEADLINE`].
 
 #![allow(
@@ -11,6 +12,7 @@
 
 mod executable;
 mod gateway;
+mod proxy;
 mod subscriber;
 
 use std::future::Future;
@@ -20,8 +22,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tidewire_client::Transport;
 
-pub use executable::Executable;
+pub use executable::{Executable, Launch};
 pub use gateway::{Engine, Gateway, Settings};
+pub use proxy::{Flow, Proxy};
 pub use subscriber::{Seen, Subscriber};
 
 /// Long enough for a loaded machine; it only catches a hang.
