@@ -1,7 +1,8 @@
 //! One subscriber: a cursor over the log. What it reads next is decided by [`state`]; this shell
 //! reads the window or the engine, and waits.
 //! Shape: registered with its interests from before its first read until it is dropped.
-//! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue.
+//! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue. While a
+//! conflating session reads, it keeps what [`Reach`] allows, and lets go of it with the batch.
 //! Failure: the engine's faults come out as [`ReadError`]; the cursor stays where it was.
 //! Source: protocol section 3; architecture, "The one idea".
 
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 use crate::encoded::Encoded;
 use crate::engine::{Engine, Read, ReadError, Seek, continues_after};
 use crate::log::{Log, Registration, Wanted, WindowRead};
+use state::ahead::{Ahead, Reach};
 use state::{Got, State, Want};
 
 /// The bounds of one session.
@@ -28,7 +30,7 @@ pub struct SessionOptions {
     pub batch_max_events: usize,
     /// A batch ends once it has so many bytes of JSON; one event is always let through.
     pub batch_max_bytes: usize,
-    /// Of a batch only the newest event of each topic is delivered.
+    /// Of what is ready only the newest event of each topic is delivered.
     pub conflate: bool,
 }
 
@@ -53,7 +55,7 @@ pub struct Batch {
     pub cursor: Cursor,
     /// The next batch is ready already.
     pub more: bool,
-    /// Events that conflation left out of this batch.
+    /// Events up to the cursor that conflation left out, each for a newer one of its topic.
     pub skipped: u64,
 }
 
@@ -74,6 +76,9 @@ pub struct Session {
     log: Arc<Log>,
     engine: Arc<dyn Engine>,
     state: State,
+    /// What a conflating session has seen when a call is dropped in the middle of its looks: the next
+    /// call goes on there, or a client that sends much would never get anything.
+    ahead: Option<Box<Ahead>>,
     registrations: BTreeMap<Pattern, Registration>,
     woken: Arc<Notify>,
     live: Arc<AtomicUsize>,
@@ -84,6 +89,13 @@ struct Begin {
     after: u64,
     told: u64,
     gap: Option<(Gap, Cursor)>,
+}
+
+/// What one look takes in.
+#[derive(Clone, Copy)]
+struct LookBounds {
+    max_events: usize,
+    max_bytes: usize,
 }
 
 impl Session {
@@ -97,7 +109,8 @@ impl Session {
         Self {
             id: crate::epoch::random_id(),
             options,
-            state: State::new(engine.epoch(), engine.head(), options.conflate),
+            state: State::new(engine.epoch(), engine.head()),
+            ahead: None,
             log,
             engine,
             registrations: BTreeMap::new(),
@@ -153,6 +166,7 @@ impl Session {
             }
         };
         let resumed = matches!(start, StartAt::After(_)) && begin.gap.is_none();
+        self.ahead = None;
         self.state
             .subscribe(&patterns, begin.after, begin.told, begin.gap);
         Ok(Subscribed {
@@ -163,6 +177,7 @@ impl Session {
 
     /// Takes patterns away: no event of them is delivered afterwards.
     pub fn unsubscribe(&mut self, patterns: &[Pattern]) {
+        self.ahead = None;
         for pattern in patterns {
             if self.state.unsubscribe(pattern) {
                 self.release(pattern);
@@ -213,8 +228,13 @@ impl Session {
     /// brings the cursor further, and the deadline may end it in between.
     async fn read(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
         loop {
-            let want = self.state.want();
-            let got = self.look(&want).await?;
+            let (want, got) = if self.options.conflate {
+                self.look_ahead(deadline).await?
+            } else {
+                let want = self.state.want();
+                let got = self.look(&want, self.bounds()).await?;
+                (want, got)
+            };
             // Where the read was for a part of the log only, what follows that part may be ready.
             let is_end_of_log = got.at_end && got.examined < want.to;
             let more = got.more;
@@ -236,8 +256,29 @@ impl Session {
         }
     }
 
+    /// Reads for a session that conflates: it looks on beyond what fits into a batch. The deadline ends
+    /// it where nothing is found.
+    async fn look_ahead(&mut self, deadline: Option<Instant>) -> Result<(Want, Got), ReadError> {
+        loop {
+            let begin = || Box::new(self.state.look_ahead(Reach::FAR));
+            let want = self.ahead.get_or_insert_with(begin).want();
+            let got = self.look(&want, LOOK).await?;
+            let is_over = got.events.is_empty()
+                && deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let ahead = self.ahead.as_mut();
+            let goes_on = ahead.is_some_and(|ahead| self.state.look_on(ahead, got));
+            if goes_on && !is_over {
+                // Looks into the window never wait by themselves: others have their turn in between.
+                tokio::task::yield_now().await;
+            } else if let Some(ahead) = self.ahead.take() {
+                let options = &self.options;
+                return Ok(ahead.finish(options.batch_max_events, options.batch_max_bytes));
+            }
+        }
+    }
+
     /// Looks into the window, and into the engine where the window does not reach.
-    async fn look(&self, want: &Want) -> Result<Got, ReadError> {
+    async fn look(&self, want: &Want, bounds: LookBounds) -> Result<Got, ReadError> {
         if want.patterns.is_empty() {
             // Nothing can match: the position follows the head, or the place where a pattern joins.
             return Ok(Got {
@@ -254,8 +295,8 @@ impl Session {
         let wanted = Wanted {
             after: want.after,
             to: want.to,
-            max_events: self.options.batch_max_events,
-            max_bytes: self.options.batch_max_bytes,
+            max_events: bounds.max_events,
+            max_bytes: bounds.max_bytes,
         };
         match self.log.read(&held, wanted) {
             WindowRead::Events {
@@ -269,19 +310,19 @@ impl Session {
                 more: !at_end,
                 ..Got::default()
             }),
-            WindowRead::Behind => self.look_into_engine(want).await,
+            WindowRead::Behind => self.look_into_engine(want, bounds).await,
         }
     }
 
-    async fn look_into_engine(&self, want: &Want) -> Result<Got, ReadError> {
+    async fn look_into_engine(&self, want: &Want, bounds: LookBounds) -> Result<Got, ReadError> {
         let page = self.engine.read(Read {
             patterns: want.patterns.clone(),
             after: want.after,
             before: want.to.saturating_add(1),
             descending: false,
             told: want.told.clone(),
-            max_events: self.options.batch_max_events,
-            max_bytes: self.options.batch_max_bytes,
+            max_events: bounds.max_events,
+            max_bytes: bounds.max_bytes,
         });
         let page = page.await?;
         Ok(Got {
@@ -292,7 +333,15 @@ impl Session {
             more: !page.at_end,
             lost: page.lost,
             evictions: Some(page.evictions),
+            ..Got::default()
         })
+    }
+
+    fn bounds(&self) -> LookBounds {
+        LookBounds {
+            max_events: self.options.batch_max_events,
+            max_bytes: self.options.batch_max_bytes,
+        }
     }
 
     async fn begin(&mut self, patterns: &[Pattern], start: StartAt) -> Result<Begin, ReadError> {
@@ -384,3 +433,10 @@ impl Drop for Session {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// One look of a session that conflates: what the log's lock or a page of the engine is held for, whatever
+/// a batch may have.
+const LOOK: LookBounds = LookBounds {
+    max_events: 512,
+    max_bytes: 256 << 10,
+};
