@@ -51,13 +51,15 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn sizes() -> impl Strategy<Value = Sizes> {
-    let bytes = || prop_oneof![3 => Just(usize::MAX), 1 => 1..400_usize];
+    let bytes = || prop_oneof![3 => Just(usize::MAX), 1 => 0..400_usize];
     let reach = (2..40_usize, 1..12_usize, bytes()).prop_map(|(events, looks, bytes)| Reach {
         max_events: events,
         max_looks: looks,
         max_kept_bytes: bytes,
     });
-    let between = prop::collection::vec(change(), 0..4);
+    // Evicted while it is read: what was seen may be gone before it is delivered.
+    let evict = (0..TOPICS.len()).prop_map(|topic| Change::Evict(topic, 1));
+    let between = prop::collection::vec(prop_oneof![change(), evict], 0..4);
     (1..6_usize, bytes(), 1..6_usize, reach, between).prop_map(
         |(batch_max_events, batch_max_bytes, look_max_events, reach, between)| Sizes {
             batch_max_events,
@@ -120,6 +122,13 @@ impl Subscriber {
         self.model.log.iter().filter(is_owed).cloned().collect()
     }
 
+    /// What of it the looks have brought.
+    fn visible(&self, want: &Want, seen: &BTreeSet<u64>) -> Vec<Arc<Encoded>> {
+        let mut owed = self.owed(want);
+        owed.retain(|event| seen.contains(&event.place()));
+        owed
+    }
+
     /// One read as the shell makes it. Gives whether another one may find more.
     fn read(&mut self, sizes: &Sizes) -> Result<bool, TestCaseError> {
         let want = self.state.want();
@@ -127,36 +136,40 @@ impl Subscriber {
         let mut seen = BTreeSet::new();
         let mut examined = want.after;
         let mut looks = 0;
+        let mut told = want.told.clone();
         let mut ahead = self.state.look_ahead(sizes.reach);
         loop {
             let next = ahead.want();
-            prop_assert_eq!(
-                (&next.patterns, next.to, next.after),
-                (&want.patterns, want.to, examined)
-            );
+            prop_assert_eq!((&next.patterns, next.to), (&want.patterns, want.to));
+            prop_assert_eq!((next.after, &next.told), (examined, &told));
             let got = self.model.look(&next, sizes.look_max_events);
             // A later look that finds a loss belongs to the next read.
             if looks == 0 || got.lost.is_empty() {
                 seen.extend(places(&got.events));
                 examined = got.examined.min(want.to).max(examined);
             }
+            if let (0, Some(evictions)) = (looks, got.evictions) {
+                told.fill(evictions);
+            }
             looks += 1;
             if !self.state.look_on(&mut ahead, got) {
                 break;
             }
+            let kept = newest(&self.visible(&want, &seen));
+            let kept_bytes: usize = kept.iter().map(|event| event.json().len()).sum();
+            prop_assert!(kept_bytes < sizes.reach.max_kept_bytes);
             if let Some(change) = sizes.between.get(looks - 1) {
                 self.model.change(change);
             }
         }
         prop_assert!(looks <= sizes.reach.max_looks);
         let (read, got) = ahead.finish(sizes.batch_max_events, sizes.batch_max_bytes);
-        let is_end_of_log = got.at_end && got.examined < want.to;
-        let owed = self.owed(&want);
+        let (at_end, more) = (got.at_end, got.more);
+        let (owed, visible) = (self.owed(&want), self.visible(&want, &seen));
         let batch = self.state.absorb(&read, got);
 
-        let mut visible: Vec<_> = owed.clone();
-        visible.retain(|event| seen.contains(&event.place()));
         let (expected, place) = expected(&visible, examined, sizes);
+        prop_assert!(place == examined || (more && !at_end), "there is more");
         let events = batch.as_ref().map_or(&[][..], |batch| &batch.events);
         prop_assert_eq!(places(events), places(&expected));
         for event in &expected {
@@ -181,7 +194,7 @@ impl Subscriber {
             self.check_cut(cut, &visible)?;
         }
         prop_assert_eq!(self.state.want().after, place, "the next read begins there");
-        Ok(batch.is_some() || !is_end_of_log)
+        Ok(batch.is_some() || !at_end || examined >= want.to)
     }
 
     /// A gap comes before the events, and only where something was lost.
@@ -225,14 +238,20 @@ impl Subscriber {
     }
 }
 
-/// The newest event of each topic, as many as fit into a batch, and where the session stands then.
-fn expected(visible: &[Arc<Encoded>], examined: u64, sizes: &Sizes) -> (Vec<Arc<Encoded>>, u64) {
+/// The newest event of each topic.
+fn newest(visible: &[Arc<Encoded>]) -> Vec<Arc<Encoded>> {
     let newest: BTreeMap<&str, u64> = visible
         .iter()
         .map(|event| (event.event().topic().as_str(), event.place()))
         .collect();
     let mut kept = visible.to_vec();
     kept.retain(|event| newest[event.event().topic().as_str()] == event.place());
+    kept
+}
+
+/// As many of them as fit into a batch, and where the session stands then.
+fn expected(visible: &[Arc<Encoded>], examined: u64, sizes: &Sizes) -> (Vec<Arc<Encoded>>, u64) {
+    let kept = newest(visible);
     let mut bytes = 0;
     let mut batch = Vec::new();
     for event in &kept {
