@@ -440,3 +440,6 @@ const LOOK: LookBounds = LookBounds {
     max_events: 512,
     max_bytes: 256 << 10,
 };
+
+#[cfg(test)]
+mod tests;
