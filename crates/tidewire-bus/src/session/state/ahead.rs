@@ -23,7 +23,7 @@ pub(crate) struct Reach {
     pub(crate) max_events: usize,
     /// Looks, however little each has found.
     pub(crate) max_looks: usize,
-    /// JSON of the events that are kept; those out of the engine are held by this read alone.
+    /// JSON of the kept events that came out of the engine. Those of the window are shared with it.
     pub(crate) max_kept_bytes: usize,
 }
 
@@ -53,7 +53,7 @@ pub(crate) struct Ahead {
     looks: usize,
     /// Everything up to here has been looked at.
     examined: u64,
-    newest: HashMap<Topic, Arc<Encoded>>,
+    newest: HashMap<Topic, Kept>,
     kept_bytes: usize,
     /// The places of all that were seen, kept or not, in log order.
     seen: Vec<u64>,
@@ -62,6 +62,13 @@ pub(crate) struct Ahead {
     /// Of the first look. Later evictions are not taken for known: they may concern what is cut off.
     lost: Vec<Pattern>,
     evictions: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    event: Arc<Encoded>,
+    /// What it takes up of the bound.
+    bytes: usize,
 }
 
 impl Ahead {
@@ -108,7 +115,15 @@ impl Ahead {
         self.examined = got.examined.min(self.want.to).max(self.examined);
         self.at_end = got.at_end;
         self.more = got.more;
-        got.events.into_iter().for_each(|event| self.keep(event));
+        let is_from_engine = got.evictions.is_some();
+        for event in got.events {
+            let bytes = if is_from_engine {
+                event.json().len()
+            } else {
+                0
+            };
+            self.keep(Kept { event, bytes });
+        }
         !self.at_end
             && self.examined < self.want.to
             && self.seen.len() < self.reach.max_events
@@ -118,7 +133,8 @@ impl Ahead {
 
     /// What is delivered of it, as one look would have given it. One event is always let through.
     pub(crate) fn finish(self, max_events: usize, max_bytes: usize) -> (Want, Got) {
-        let mut events: Vec<_> = self.newest.into_values().collect();
+        let kept = self.newest.into_values();
+        let mut events: Vec<_> = kept.map(|kept| kept.event).collect();
         events.sort_unstable_by_key(|event| event.place());
         let fitting = fitting(&events, max_events, max_bytes);
         let is_cut = fitting < events.len();
@@ -141,14 +157,15 @@ impl Ahead {
         (self.want, got)
     }
 
-    fn keep(&mut self, event: Arc<Encoded>) {
-        self.seen.push(event.place());
-        self.kept_bytes += event.json().len();
-        let superseded = match self.newest.get_mut(event.event().topic()) {
-            Some(newest) => Some(std::mem::replace(newest, event)),
-            None => self.newest.insert(event.event().topic().clone(), event),
+    fn keep(&mut self, kept: Kept) {
+        self.seen.push(kept.event.place());
+        self.kept_bytes += kept.bytes;
+        let topic = kept.event.event().topic();
+        let superseded = match self.newest.get_mut(topic) {
+            Some(newest) => Some(std::mem::replace(newest, kept)),
+            None => self.newest.insert(topic.clone(), kept),
         };
-        self.kept_bytes -= superseded.map_or(0, |event| event.json().len());
+        self.kept_bytes -= superseded.map_or(0, |kept| kept.bytes);
     }
 }
 

@@ -137,6 +137,7 @@ impl Subscriber {
         let mut examined = want.after;
         let mut looks = 0;
         let mut told = want.told.clone();
+        let mut from_engine = BTreeSet::new();
         let mut ahead = self.state.look_ahead(sizes.reach);
         loop {
             let next = ahead.want();
@@ -146,6 +147,9 @@ impl Subscriber {
             // A later look that finds a loss belongs to the next read.
             if looks == 0 || got.lost.is_empty() {
                 seen.extend(places(&got.events));
+                if got.evictions.is_some() {
+                    from_engine.extend(places(&got.events));
+                }
                 examined = got.examined.min(want.to).max(examined);
             }
             if let (0, Some(evictions)) = (looks, got.evictions) {
@@ -155,7 +159,8 @@ impl Subscriber {
             if !self.state.look_on(&mut ahead, got) {
                 break;
             }
-            let kept = newest(&self.visible(&want, &seen));
+            let mut kept = newest(&self.visible(&want, &seen));
+            kept.retain(|event| from_engine.contains(&event.place()));
             let kept_bytes: usize = kept.iter().map(|event| event.json().len()).sum();
             prop_assert!(kept_bytes < sizes.reach.max_kept_bytes);
             if let Some(change) = sizes.between.get(looks - 1) {
