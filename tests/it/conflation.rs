@@ -173,5 +173,5 @@ const TOPICS: u64 = 1_000;
 const PADDING: usize = 900;
 const HEARTBEAT: Duration = Duration::from_secs(2);
 const STOPPED: usize = 60;
-/// What the store still grows by. If each of them kept what it has looked at, they would have four times as much.
-const MEMORY_BOUND: u64 = 80 << 20;
+/// What the store still grows by, a batch for each, and what few sessions at a time may hold while they look ahead.
+const MEMORY_BOUND: u64 = 110 << 20;

@@ -2,7 +2,8 @@
 //! reads the window or the engine, and waits.
 //! Shape: registered with its interests from before its first read until it is dropped.
 //! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue. While a
-//! conflating session reads, it keeps what [`Reach`] allows, and lets go of it with the batch.
+//! conflating session reads, it keeps what [`Reach`] allows, and lets go of it with the batch; at most
+//! [`AHEAD_MAX`] sessions keep something out of the engine at a time.
 //! Failure: the engine's faults come out as [`ReadError`]; the cursor stays where it was.
 //! Source: protocol section 3; architecture, "The one idea".
 
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidewire_protocol::{Cursor, Gap, GapReason, Pattern, StartAt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::encoded::Encoded;
@@ -258,16 +259,25 @@ impl Session {
 
     /// Reads for a session that conflates: it looks on beyond what fits into a batch. The deadline ends
     /// it where nothing is found.
+    ///
+    /// # Cancel safety
+    /// What was seen stays in the session; its turn is given back.
     async fn look_ahead(&mut self, deadline: Option<Instant>) -> Result<(Want, Got), ReadError> {
+        let mut turn = None;
         loop {
             let begin = || Box::new(self.state.look_ahead(Reach::FAR));
             let want = self.ahead.get_or_insert_with(begin).want();
             let got = self.look(&want, LOOK).await?;
+            let is_from_engine = got.evictions.is_some();
             let is_over = got.events.is_empty()
                 && deadline.is_some_and(|deadline| deadline <= Instant::now());
             let ahead = self.ahead.as_mut();
             let goes_on = ahead.is_some_and(|ahead| self.state.look_on(ahead, got));
-            if goes_on && !is_over {
+            // Nobody waits for a turn: whoever holds one may be slow. Without it this look is the read.
+            if is_from_engine && turn.is_none() {
+                turn = AHEAD.try_acquire().ok();
+            }
+            if goes_on && !is_over && (turn.is_some() || !is_from_engine) {
                 // Looks into the window never wait by themselves: others have their turn in between.
                 tokio::task::yield_now().await;
             } else if let Some(ahead) = self.ahead.take() {
@@ -434,6 +444,9 @@ impl Drop for Session {
     }
 }
 
+/// Sessions that look ahead out of the engine at a time. With what [`Reach`] lets each of them keep: 32 MiB.
+const AHEAD_MAX: usize = 8;
+static AHEAD: Semaphore = Semaphore::const_new(AHEAD_MAX);
 /// One look of a session that conflates: what the log's lock or a page of the engine is held for, whatever
 /// a batch may have.
 const LOOK: LookBounds = LookBounds {
