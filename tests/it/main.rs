@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
+mod conflation;
 mod delivery;
 mod kill;
 mod proxy;

@@ -97,7 +97,11 @@ async fn a_reader_that_stops_does_not_delay_the_others() {
 }
 
 /// Asks over TLS and never reads the answer.
-fn reader_that_stops(address: &str, certificate: &[u8], request: &str) -> impl Sized + use<> {
+pub(crate) fn reader_that_stops(
+    address: &str,
+    certificate: &[u8],
+    request: &str,
+) -> impl Sized + use<> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
     let address: std::net::SocketAddr = address.parse().unwrap();

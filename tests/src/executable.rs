@@ -100,6 +100,26 @@ impl Executable {
         value.unwrap_or_default()
     }
 
+    /// Its number, for `/proc`.
+    ///
+    /// # Panics
+    /// When it has ended.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// SIGTERM, and waits until it has drained.
+    ///
+    /// # Panics
+    /// When it does not end well.
+    pub async fn stop(mut self) {
+        let pid = self.pid().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status();
+        assert!(within(sent).await.unwrap().success());
+        assert!(within(self.child.wait()).await.unwrap().success());
+    }
+
     /// `kill -9`, at once.
     pub async fn kill(mut self) {
         within(self.child.kill()).await.unwrap();

@@ -1,7 +1,9 @@
 //! One subscriber: a cursor over the log. What it reads next is decided by [`state`]; this shell
 //! reads the window or the engine, and waits.
 //! Shape: registered with its interests from before its first read until it is dropped.
-//! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue.
+//! Bound: one batch at a time, `batch_max_events` and `batch_max_bytes`; there is no queue. While a
+//! conflating session reads, it keeps what [`Reach`] allows, and lets go of it with the batch; at most
+//! [`AHEAD_MAX`] sessions keep something out of the engine at a time.
 //! Failure: the engine's faults come out as [`ReadError`]; the cursor stays where it was.
 //! Source: protocol section 3; architecture, "The one idea".
 
@@ -13,12 +15,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidewire_protocol::{Cursor, Gap, GapReason, Pattern, StartAt};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use crate::encoded::Encoded;
 use crate::engine::{Engine, Read, ReadError, Seek, continues_after};
 use crate::log::{Log, Registration, Wanted, WindowRead};
+use state::ahead::{Ahead, Reach};
 use state::{Got, State, Want};
 
 /// The bounds of one session.
@@ -28,7 +31,7 @@ pub struct SessionOptions {
     pub batch_max_events: usize,
     /// A batch ends once it has so many bytes of JSON; one event is always let through.
     pub batch_max_bytes: usize,
-    /// Of a batch only the newest event of each topic is delivered.
+    /// Of what is ready only the newest event of each topic is delivered.
     pub conflate: bool,
 }
 
@@ -53,7 +56,7 @@ pub struct Batch {
     pub cursor: Cursor,
     /// The next batch is ready already.
     pub more: bool,
-    /// Events that conflation left out of this batch.
+    /// Events up to the cursor that conflation left out, each for a newer one of its topic.
     pub skipped: u64,
 }
 
@@ -74,6 +77,9 @@ pub struct Session {
     log: Arc<Log>,
     engine: Arc<dyn Engine>,
     state: State,
+    /// What a conflating session has seen when a call is dropped in the middle of its looks: the next
+    /// call goes on there, or a client that sends much would never get anything.
+    ahead: Option<Box<Ahead>>,
     registrations: BTreeMap<Pattern, Registration>,
     woken: Arc<Notify>,
     live: Arc<AtomicUsize>,
@@ -84,6 +90,13 @@ struct Begin {
     after: u64,
     told: u64,
     gap: Option<(Gap, Cursor)>,
+}
+
+/// What one look takes in.
+#[derive(Clone, Copy)]
+struct LookBounds {
+    max_events: usize,
+    max_bytes: usize,
 }
 
 impl Session {
@@ -97,7 +110,8 @@ impl Session {
         Self {
             id: crate::epoch::random_id(),
             options,
-            state: State::new(engine.epoch(), engine.head(), options.conflate),
+            state: State::new(engine.epoch(), engine.head()),
+            ahead: None,
             log,
             engine,
             registrations: BTreeMap::new(),
@@ -153,6 +167,7 @@ impl Session {
             }
         };
         let resumed = matches!(start, StartAt::After(_)) && begin.gap.is_none();
+        self.ahead = None;
         self.state
             .subscribe(&patterns, begin.after, begin.told, begin.gap);
         Ok(Subscribed {
@@ -163,6 +178,7 @@ impl Session {
 
     /// Takes patterns away: no event of them is delivered afterwards.
     pub fn unsubscribe(&mut self, patterns: &[Pattern]) {
+        self.ahead = None;
         for pattern in patterns {
             if self.state.unsubscribe(pattern) {
                 self.release(pattern);
@@ -213,8 +229,13 @@ impl Session {
     /// brings the cursor further, and the deadline may end it in between.
     async fn read(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
         loop {
-            let want = self.state.want();
-            let got = self.look(&want).await?;
+            let (want, got) = if self.options.conflate {
+                self.look_ahead(deadline).await?
+            } else {
+                let want = self.state.want();
+                let got = self.look(&want, self.bounds()).await?;
+                (want, got)
+            };
             // Where the read was for a part of the log only, what follows that part may be ready.
             let is_end_of_log = got.at_end && got.examined < want.to;
             let more = got.more;
@@ -236,8 +257,38 @@ impl Session {
         }
     }
 
+    /// Reads for a session that conflates: it looks on beyond what fits into a batch. The deadline ends
+    /// it where nothing is found.
+    ///
+    /// # Cancel safety
+    /// What was seen stays in the session; its turn is given back.
+    async fn look_ahead(&mut self, deadline: Option<Instant>) -> Result<(Want, Got), ReadError> {
+        let mut turn = None;
+        loop {
+            let begin = || Box::new(self.state.look_ahead(Reach::FAR));
+            let want = self.ahead.get_or_insert_with(begin).want();
+            let got = self.look(&want, LOOK).await?;
+            let is_from_engine = got.evictions.is_some();
+            let is_over = got.events.is_empty()
+                && deadline.is_some_and(|deadline| deadline <= Instant::now());
+            let ahead = self.ahead.as_mut();
+            let goes_on = ahead.is_some_and(|ahead| self.state.look_on(ahead, got));
+            // Nobody waits for a turn: whoever holds one may be slow. Without it this look is the read.
+            if is_from_engine && turn.is_none() {
+                turn = AHEAD.try_acquire().ok();
+            }
+            if goes_on && !is_over && (turn.is_some() || !is_from_engine) {
+                // Looks into the window never wait by themselves: others have their turn in between.
+                tokio::task::yield_now().await;
+            } else if let Some(ahead) = self.ahead.take() {
+                let options = &self.options;
+                return Ok(ahead.finish(options.batch_max_events, options.batch_max_bytes));
+            }
+        }
+    }
+
     /// Looks into the window, and into the engine where the window does not reach.
-    async fn look(&self, want: &Want) -> Result<Got, ReadError> {
+    async fn look(&self, want: &Want, bounds: LookBounds) -> Result<Got, ReadError> {
         if want.patterns.is_empty() {
             // Nothing can match: the position follows the head, or the place where a pattern joins.
             return Ok(Got {
@@ -254,8 +305,8 @@ impl Session {
         let wanted = Wanted {
             after: want.after,
             to: want.to,
-            max_events: self.options.batch_max_events,
-            max_bytes: self.options.batch_max_bytes,
+            max_events: bounds.max_events,
+            max_bytes: bounds.max_bytes,
         };
         match self.log.read(&held, wanted) {
             WindowRead::Events {
@@ -269,19 +320,19 @@ impl Session {
                 more: !at_end,
                 ..Got::default()
             }),
-            WindowRead::Behind => self.look_into_engine(want).await,
+            WindowRead::Behind => self.look_into_engine(want, bounds).await,
         }
     }
 
-    async fn look_into_engine(&self, want: &Want) -> Result<Got, ReadError> {
+    async fn look_into_engine(&self, want: &Want, bounds: LookBounds) -> Result<Got, ReadError> {
         let page = self.engine.read(Read {
             patterns: want.patterns.clone(),
             after: want.after,
             before: want.to.saturating_add(1),
             descending: false,
             told: want.told.clone(),
-            max_events: self.options.batch_max_events,
-            max_bytes: self.options.batch_max_bytes,
+            max_events: bounds.max_events,
+            max_bytes: bounds.max_bytes,
         });
         let page = page.await?;
         Ok(Got {
@@ -292,7 +343,15 @@ impl Session {
             more: !page.at_end,
             lost: page.lost,
             evictions: Some(page.evictions),
+            ..Got::default()
         })
+    }
+
+    fn bounds(&self) -> LookBounds {
+        LookBounds {
+            max_events: self.options.batch_max_events,
+            max_bytes: self.options.batch_max_bytes,
+        }
     }
 
     async fn begin(&mut self, patterns: &[Pattern], start: StartAt) -> Result<Begin, ReadError> {
@@ -384,3 +443,16 @@ impl Drop for Session {
         self.live.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+/// Sessions that look ahead out of the engine at a time. With what [`Reach`] lets each of them keep: 32 MiB.
+const AHEAD_MAX: usize = 8;
+static AHEAD: Semaphore = Semaphore::const_new(AHEAD_MAX);
+/// One look of a session that conflates: what the log's lock or a page of the engine is held for, whatever
+/// a batch may have.
+const LOOK: LookBounds = LookBounds {
+    max_events: 512,
+    max_bytes: 256 << 10,
+};
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,7 @@
 //! Source: protocol section 3; architecture, "The one idea".
 
 pub(crate) mod poll;
+mod skipped;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 

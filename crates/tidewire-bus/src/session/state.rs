@@ -2,25 +2,28 @@
 //! Shape: each subscribed pattern has its own place up to which it was delivered. Mostly they are all
 //! the same. A pattern that was added with an older cursor lies behind: it is read alone, up to the
 //! next one, and from there on together with it. So the session goes through the log in order, and the
-//! id of each event that it delivers is a safe place to resume.
+//! id of each event that it delivers is a safe place to resume. A session that conflates looks further
+//! than it delivers; [`ahead`] is what it sees there.
 //! Bound: the session's patterns; [`HAD_MAX`] notes of patterns it no longer has.
 //! Failure: what the engine has lost becomes one gap before the events that follow.
 //! Source: protocol section 3.
 
-use std::collections::{HashSet, VecDeque};
+pub(crate) mod ahead;
+
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern, Topic};
+use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern};
 
 use super::Batch;
 use crate::encoded::Encoded;
 use crate::engine::continues_after;
+use ahead::{Ahead, Reach};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct State {
     epoch: Epoch,
-    conflate: bool,
     /// Where a session without patterns stands.
     position: u64,
     subscribed: Vec<Subscribed>,
@@ -28,6 +31,9 @@ pub(crate) struct State {
     had: VecDeque<Had>,
     /// A gap that was found when subscribing and not told yet, and the cursor that was asked for.
     gap: Option<(Gap, Cursor)>,
+    /// Events that were looked at ahead of the place where the batch then ended, and have not been paid
+    /// for: each event that is passed pays for [`LOOKS_EACH`] of them.
+    debt: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -74,17 +80,20 @@ pub(crate) struct Got {
     /// From the engine only: patterns that lost something, and the newest eviction.
     pub(crate) lost: Vec<Pattern>,
     pub(crate) evictions: Option<u64>,
+    /// Of a conflating session: what was left out up to `examined`, and what was seen beyond it.
+    pub(crate) skipped: u64,
+    pub(crate) beyond: u64,
 }
 
 impl State {
-    pub(crate) fn new(epoch: Epoch, position: u64, conflate: bool) -> Self {
+    pub(crate) fn new(epoch: Epoch, position: u64) -> Self {
         Self {
             epoch,
-            conflate,
             position,
             subscribed: Vec::new(),
             had: VecDeque::new(),
             gap: None,
+            debt: 0,
         }
     }
 
@@ -157,6 +166,19 @@ impl State {
         }
     }
 
+    /// The next read of a session that conflates: look by look, as far as it reaches.
+    pub(crate) fn look_ahead(&self, far: Reach) -> Ahead {
+        // Where many topics are kept and few fit into a batch, most of what is seen is seen again.
+        let reach = if self.debt == 0 { far } else { far.near() };
+        Ahead::new(self.want(), reach)
+    }
+
+    /// Takes a look in, without what the session has had. Gives whether another one is worth it.
+    pub(crate) fn look_on(&self, ahead: &mut Ahead, mut got: Got) -> bool {
+        got.events.retain(|event| !self.has_had(event));
+        ahead.look_on(got)
+    }
+
     /// Takes in what was read for a [`Want`] and gives what is to be delivered. `None`: nothing was.
     pub(crate) fn absorb(&mut self, want: &Want, got: Got) -> Option<Batch> {
         let examined = got.examined.min(want.to).max(want.after);
@@ -172,11 +194,8 @@ impl State {
         if self.subscribed.is_empty() {
             self.position = examined;
         }
-        let skipped = if self.conflate {
-            conflate(&mut events)
-        } else {
-            0
-        };
+        let passed = events.len() as u64 + got.skipped;
+        self.debt = (self.debt + got.beyond).saturating_sub(LOOKS_EACH * passed);
         if events.is_empty() && self.gap.is_none() {
             return None;
         }
@@ -186,7 +205,7 @@ impl State {
             events,
             cursor: self.cursor(),
             more: got.more || is_behind,
-            skipped,
+            skipped: got.skipped,
         })
     }
 
@@ -270,23 +289,11 @@ impl State {
     }
 }
 
-/// Leaves the newest event of each topic and gives how many went.
-fn conflate(events: &mut Vec<Arc<Encoded>>) -> u64 {
-    let before = events.len();
-    let mut newer: HashSet<Topic> = HashSet::new();
-    let mut kept: Vec<_> = events
-        .drain(..)
-        .rev()
-        .filter(|event| newer.insert(event.event().topic().clone()))
-        .collect();
-    kept.reverse();
-    *events = kept;
-    (before - events.len()) as u64
-}
-
 /// Notes of patterns that a session no longer has; beyond it the oldest is forgotten, and an event
 /// of that pattern may then be delivered again when it is subscribed anew with an older cursor.
 const HAD_MAX: usize = 64;
+/// How often a conflating session looks at an event, on average: while it owes more it looks near only.
+const LOOKS_EACH: u64 = 8;
 
 #[cfg(test)]
 mod tests;

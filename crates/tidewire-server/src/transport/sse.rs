@@ -1,14 +1,14 @@
 //! Server-sent events: `GET /sse`.
 //!
 //! Shape: one body that never ends by itself. Each batch of the session is one chunk, so that it is one write; in silence a
-//! heartbeat goes out.
+//! heartbeat goes out, and also without silence where conflation left something out.
 //! Unit: blocks of the WHATWG event stream; the encoder is the protocol crate's.
 //! Bound: one batch at a time. While the reader does not read, nothing is taken from the log: its cursor falls behind.
 //! Failure: a stream ends cleanly after `bye`; before it begins an error is a problem. A browser's `EventSource` never
 //! comes back after 503 or 204, so over capacity it gets 200, `retry:` and `bye` 4100.
 //! Source: protocol section 3.1.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Instant};
 
 use axum::{
     Extension,
@@ -25,7 +25,7 @@ use http::{
 use tidewire_bus::{Batch, ReadError, Session};
 use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, StartAt, event_stream};
 
-use super::{Opening, Seat, Transport, options};
+use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
     drain::{millis, retry_ms},
     error::Refusal,
@@ -66,7 +66,7 @@ pub(crate) async fn serve(
     let body = Stream {
         next: Next::Hello(hello),
         data_only: opening.query.format_data,
-        skipped: 0,
+        skipped: Skipped::default(),
         gateway,
         session,
         seat,
@@ -86,7 +86,7 @@ struct Stream {
     /// `format=data`: the payload alone.
     data_only: bool,
     /// What conflation left out since the last heartbeat.
-    skipped: u64,
+    skipped: Skipped,
 }
 
 /// What the next chunk is.
@@ -120,10 +120,17 @@ async fn step(stream: Option<Stream>) -> Option<(Result<Bytes, Infallible>, Opti
 impl Stream {
     async fn live(&mut self) -> Result<Bytes, CloseReason> {
         let heartbeat = self.gateway.limits.heartbeat;
+        let due = self.skipped.due(heartbeat);
+        let wait = due.map_or(heartbeat, |due| {
+            due.saturating_duration_since(Instant::now())
+        });
+        if wait.is_zero() {
+            return Ok(self.heartbeat());
+        }
         let read = tokio::select! {
             biased;
             () = self.gateway.drain.begun() => return Err(CloseReason::Draining),
-            read = self.session.next_within(heartbeat) => read,
+            read = self.session.next_within(wait) => read,
         };
         match read {
             // A long part of the log has nothing for this session: what it says is how far it is.
@@ -138,7 +145,7 @@ impl Stream {
 
     fn batch(&mut self, batch: &Batch) -> Bytes {
         self.seat.delivered(batch);
-        self.skipped += batch.skipped;
+        self.skipped.add(batch.skipped, Instant::now());
         let gap = batch.gap.as_ref().map(event_stream::gap);
         let events = batch.events.iter().map(|event| {
             if self.data_only {
@@ -154,7 +161,7 @@ impl Stream {
     fn heartbeat(&mut self) -> Bytes {
         event_stream::hb(&Hb {
             cursor: self.session.cursor().to_string(),
-            skipped: std::mem::take(&mut self.skipped),
+            skipped: self.skipped.take(),
             stale: false,
         })
     }

@@ -34,7 +34,7 @@ use self::{
     connection::Connection,
     socket::{End, Socket},
 };
-use super::{Opening, Seat, Transport, options};
+use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
     auth::Identity, error::Refusal, gateway::Shared, limits::bucket::Bucket, listener::Peer,
     router::wrong_method,
@@ -192,7 +192,7 @@ impl Prepared {
             auth_deadline: must_prove.then(|| now + limits.auth_timeout),
             next_ping: now + limits.heartbeat,
             unanswered: 0,
-            skipped: 0,
+            skipped: Skipped::default(),
             seat,
             session: self.session,
             identity: self.identity,

@@ -42,7 +42,7 @@ impl Subscriber {
     fn new() -> Self {
         Self {
             log: Vec::new(),
-            state: State::new(Epoch::parse("test").unwrap(), 0, false),
+            state: State::new(Epoch::parse("test").unwrap(), 0),
             delivered: BTreeSet::new(),
             owed: BTreeMap::new(),
         }
@@ -190,7 +190,7 @@ fn an_added_pattern_is_caught_up_before_anything_else_comes() {
 
 #[test]
 fn a_slow_reader_that_lost_events_is_told_once_before_the_events_that_follow() {
-    let mut state = State::new(Epoch::parse("test").unwrap(), 3, false);
+    let mut state = State::new(Epoch::parse("test").unwrap(), 3);
     state.subscribe(&[pattern("a")], 3, 0, None);
     let want = state.want();
     let got = Got {
@@ -216,16 +216,6 @@ fn a_slow_reader_that_lost_events_is_told_once_before_the_events_that_follow() {
 }
 
 #[test]
-fn conflation_leaves_the_newest_event_of_each_topic_in_order() {
-    let mut events: Vec<_> = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5)]
-        .map(|(topic, place)| event(topic, place))
-        .into();
-    assert_eq!(conflate(&mut events), 2);
-    let left: Vec<_> = events.iter().map(|event| event.place()).collect();
-    assert_eq!(left, [3, 4, 5]);
-}
-
-#[test]
 fn until_a_gap_is_told_the_cursor_is_the_one_that_was_asked_for() {
     let asked = Cursor::new(Epoch::parse("other").unwrap(), 77);
     let gap = Gap {
@@ -234,7 +224,7 @@ fn until_a_gap_is_told_the_cursor_is_the_one_that_was_asked_for() {
         cursor: "test-13".into(),
         reason: GapReason::Epoch,
     };
-    let mut state = State::new(Epoch::parse("test").unwrap(), 9, false);
+    let mut state = State::new(Epoch::parse("test").unwrap(), 9);
     state.subscribe(&[pattern("a")], 3, 1, Some((gap, asked)));
     assert_eq!(state.cursor(), asked);
     let want = state.want();

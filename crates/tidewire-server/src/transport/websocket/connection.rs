@@ -2,7 +2,8 @@
 //!
 //! Shape: what the session has goes out, what the client sends is answered, in silence a heartbeat; one `select!`, one call
 //! for each arm.
-//! Unit: a tick is the earliest of: the next ping, the end of the silence, the deadline of the `auth` frame.
+//! Unit: a tick is the earliest of: the next ping, the end of the silence, the time to tell what conflation left out, the
+//! deadline of the `auth` frame.
 //! Bound: one batch at a time; [`UNANSWERED_MAX`] pings.
 //! Failure: whatever ends the loop is an [`End`]; it is said where it can be, and counted.
 //! Source: protocol section 3.3; house style section 8.
@@ -18,8 +19,12 @@ use super::{
     socket::{End, Socket},
 };
 use crate::{
-    auth::Identity, drain::millis, error::Refusal, gateway::Shared, limits::bucket::Bucket,
-    transport::Seat,
+    auth::Identity,
+    drain::millis,
+    error::Refusal,
+    gateway::Shared,
+    limits::bucket::Bucket,
+    transport::{Seat, skipped::Skipped},
 };
 
 /// An open WebSocket and its session.
@@ -41,7 +46,7 @@ pub(super) struct Connection {
     /// Pings since anything was heard.
     pub(super) unanswered: u32,
     /// What conflation left out since the last heartbeat.
-    pub(super) skipped: u64,
+    pub(super) skipped: Skipped,
 }
 
 impl Connection {
@@ -92,7 +97,7 @@ impl Connection {
             tracing::warn!(%error, "session cannot read");
             End::Say(CloseReason::GoingAway)
         })?;
-        self.skipped += batch.skipped;
+        self.skipped.add(batch.skipped, Instant::now());
         if let Some(gap) = &batch.gap {
             self.socket.feed(ServerFrame::Gap(gap).encode()).await?;
         }
@@ -106,10 +111,18 @@ impl Connection {
 
     /// When there is something to do although nothing came.
     fn next_tick(&self) -> Instant {
-        let silence = self.socket.last_sent() + self.gateway.limits.heartbeat;
-        let tick = silence.min(self.next_ping);
+        let tick = self.next_heartbeat().min(self.next_ping);
         self.auth_deadline
             .map_or(tick, |deadline| tick.min(deadline))
+    }
+
+    /// After silence, and where conflation left something out also without it.
+    fn next_heartbeat(&self) -> Instant {
+        let heartbeat = self.gateway.limits.heartbeat;
+        let silence = self.socket.last_sent() + heartbeat;
+        self.skipped
+            .due(heartbeat)
+            .map_or(silence, |due| due.min(silence))
     }
 
     async fn tick(&mut self) -> Result<(), End> {
@@ -128,7 +141,7 @@ impl Connection {
             self.next_ping = now + heartbeat;
             self.socket.ping().await?;
         }
-        if self.socket.last_sent() + heartbeat <= now {
+        if self.next_heartbeat() <= now {
             // Topics that wait for an `auth` frame have not been read yet.
             let cursor = match self.waiting {
                 Some(_) => self.hello.cursor,
@@ -136,7 +149,7 @@ impl Connection {
             };
             let hb = Hb {
                 cursor: cursor.to_string(),
-                skipped: std::mem::take(&mut self.skipped),
+                skipped: self.skipped.take(),
                 stale: false,
             };
             self.socket.send(ServerFrame::Hb(&hb).encode()).await?;
