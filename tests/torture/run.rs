@@ -233,10 +233,6 @@ impl Torture {
             self.pass(TICK).await?;
         }
         self.disk.free();
-        if !PUBLISHES_AGAIN_BY_ITSELF {
-            self.server.kill().await?;
-            self.server.start().await?;
-        }
         let before = self.shared.acknowledged.load(Ordering::Relaxed);
         let shared = Arc::clone(&self.shared);
         let published = async move {
@@ -336,8 +332,6 @@ impl Torture {
     }
 }
 
-/// Whether a gateway whose disk was full takes events again once there is room. If not, it is restarted.
-const PUBLISHES_AGAIN_BY_ITSELF: bool = false;
 /// Of the server's file system, and some for each minute.
 const DISK_MEGABYTES: u64 = 256;
 /// The engine's bound, less those of the marks and of a margin.
