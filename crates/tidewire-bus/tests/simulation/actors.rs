@@ -172,8 +172,9 @@ impl Subscriber {
                 let state = world.state();
                 let client = &mut *self.client.borrow_mut();
                 let epoch = self.gateway.engine.epoch();
-                client.ledger.assert_safe(&state.model, epoch, cursor);
-                client.cursor = Some(cursor);
+                if client.ledger.assert_safe(&state.model, epoch, cursor) {
+                    client.cursor = Some(cursor);
+                }
                 true
             }
         }
@@ -257,10 +258,10 @@ impl Subscriber {
             answer.resumed
         ));
         let client = &mut *self.client.borrow_mut();
-        client
-            .ledger
-            .subscribed(&state.model, &call, &looks, &answer);
-        client.cursor = Some(answer.cursor);
+        let ledger = &mut client.ledger;
+        if ledger.subscribed(&state.model, &call, &looks, &answer) {
+            client.cursor = Some(answer.cursor);
+        }
         for &index in patterns {
             if !client.patterns.contains(&index) {
                 client.patterns.push(index);

@@ -119,5 +119,5 @@ fn steps() -> u64 {
 }
 
 /// Steps of a full run, and of one while working.
-const FULL_STEPS: u64 = 1_000_000;
+const FULL_STEPS: u64 = 2_000_000;
 const QUICK_STEPS: u64 = 100_000;
