@@ -2,8 +2,6 @@
 //! that tries interleavings.
 //! Failure: they outlive a panic, as those of [`crate::lock`] do, and for the same reason.
 
-#[cfg(feature = "shuttle")]
-use shuttle::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 use std::sync::PoisonError;
 #[cfg(not(feature = "shuttle"))]
 use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
@@ -12,18 +10,68 @@ use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use shuttle::sync::{Mutex, RwLock};
 #[cfg(not(feature = "shuttle"))]
 pub(crate) use std::sync::{Mutex, RwLock};
+#[cfg(feature = "shuttle")]
+use tried::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, hold as held};
 
 /// Locks, also after a panic elsewhere.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    held(mutex.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Locks for reading, also after a panic elsewhere.
 pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
-    lock.read().unwrap_or_else(PoisonError::into_inner)
+    held(lock.read().unwrap_or_else(PoisonError::into_inner))
 }
 
 /// Locks for writing, also after a panic elsewhere.
 pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
-    lock.write().unwrap_or_else(PoisonError::into_inner)
+    held(lock.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+#[cfg(not(feature = "shuttle"))]
+fn held<G>(guard: G) -> G {
+    guard
+}
+
+/// Shuttle's guards, after which another thread may go on: its own let one go on only before the lock is
+/// given back, and so would take a read and the wait after it for one step.
+#[cfg(feature = "shuttle")]
+mod tried {
+    use std::ops::{Deref, DerefMut};
+
+    use shuttle::sync::atomic::{AtomicBool, Ordering};
+
+    pub(crate) struct Held<G>(Option<G>);
+
+    pub(crate) type MutexGuard<'a, T> = Held<shuttle::sync::MutexGuard<'a, T>>;
+    pub(crate) type RwLockReadGuard<'a, T> = Held<shuttle::sync::RwLockReadGuard<'a, T>>;
+    pub(crate) type RwLockWriteGuard<'a, T> = Held<shuttle::sync::RwLockWriteGuard<'a, T>>;
+
+    pub(crate) fn hold<G>(guard: G) -> Held<G> {
+        Held(Some(guard))
+    }
+
+    impl<G: Deref> Deref for Held<G> {
+        type Target = G::Target;
+
+        fn deref(&self) -> &G::Target {
+            self.0.as_ref().expect("it is held until it is dropped")
+        }
+    }
+
+    impl<G: DerefMut> DerefMut for Held<G> {
+        fn deref_mut(&mut self) -> &mut G::Target {
+            self.0.as_mut().expect("it is held until it is dropped")
+        }
+    }
+
+    impl<G> Drop for Held<G> {
+        fn drop(&mut self) {
+            self.0 = None;
+            if !std::thread::panicking() {
+                // Each operation on one of its atomics is a place where shuttle may change the thread.
+                AtomicBool::new(false).load(Ordering::SeqCst);
+            }
+        }
+    }
 }
