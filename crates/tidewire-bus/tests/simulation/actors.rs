@@ -141,7 +141,7 @@ impl Subscriber {
                 true
             }
             88..91 => {
-                world.note("goes".into());
+                world.note("goes");
                 false
             }
             _ => {
@@ -168,7 +168,7 @@ impl Subscriber {
             // The time was over, or the call was dropped: a heartbeat gives the cursor.
             Some(Ok(None)) | None => {
                 let cursor = session.cursor();
-                world.note(format!("heartbeat at {}", cursor.place));
+                world.note(&format!("heartbeat at {}", cursor.place));
                 let state = world.state();
                 let client = &mut *self.client.borrow_mut();
                 let epoch = self.gateway.engine.epoch();
@@ -194,7 +194,7 @@ impl Subscriber {
         let mut state = world.state();
         let first = batch.events.first().map(|event| event.place());
         let gap = batch.gap.as_ref();
-        state.note(format!(
+        state.note(&format!(
             "{received} of {count} events, first {first:?}, cursor {}, gap {:?}",
             batch.cursor.place,
             gap.map(|gap| (&gap.topics, gap.reason))
@@ -249,9 +249,9 @@ impl Subscriber {
             start => format!("{start:?}"),
         };
         let answer =
-            answer.inspect_err(|_| world.note(format!("failed to subscribe {names:?}")))?;
+            answer.inspect_err(|_| world.note(&format!("failed to subscribe {names:?}")))?;
         let mut state = world.state();
-        state.note(format!(
+        state.note(&format!(
             "subscribed {names:?} {}, cursor {}, resumed {}",
             place(start),
             answer.cursor.place,
@@ -282,7 +282,7 @@ impl Subscriber {
         client.ledger.looked(&world.state().model, &looks);
         session.unsubscribe(&[pattern(index)]);
         client.ledger.unsubscribed(index);
-        world.note(format!("unsubscribed {}", PATTERNS[index]));
+        world.note(&format!("unsubscribed {}", PATTERNS[index]));
     }
 
     /// What a new connection subscribes: mostly what the one before had, after the last cursor received.

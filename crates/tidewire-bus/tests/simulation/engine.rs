@@ -45,7 +45,7 @@ impl Watched {
     async fn answer<T>(&self, answer: T) -> Result<T, ReadError> {
         self.world.stall().await;
         if self.fails() {
-            self.world.note("the engine cannot read".into());
+            self.world.note("the engine cannot read");
             return Err(ReadError {
                 reason: "a fault of the simulation".into(),
             });
@@ -74,11 +74,11 @@ impl Engine for Watched {
                     state.model.appended(append, answer, now_ms);
                 }
                 let head = state.model.head();
-                state.note(format!("appended {}, head {head}", batch.len()));
+                state.note(&format!("appended {}, head {head}", batch.len()));
             }
             self.world.stall().await;
             if self.fails() {
-                self.world.note("the answer is lost".into());
+                self.world.note("the answer is lost");
                 let unknown = AppendError::Unknown {
                     waited: Duration::ZERO,
                     reason: "a fault of the simulation".into(),
@@ -96,7 +96,7 @@ impl Engine for Watched {
             let made = {
                 let mut state = self.world.state();
                 assert_eq!(page.evictions, state.model.evictions());
-                state.note(format!("engine read after {}", read.after));
+                state.note(&format!("engine read after {}", read.after));
                 state.step
             };
             let page = self.answer(page).await?;
@@ -154,7 +154,7 @@ impl Engine for Watched {
                 let mut state = self.world.state();
                 let to = state.model.forget(index);
                 state.last_forgotten = to;
-                state.note(format!("forgot {topic} to {to}"));
+                state.note(&format!("forgot {topic} to {to}"));
             }
             self.world.stall().await;
             Ok(())

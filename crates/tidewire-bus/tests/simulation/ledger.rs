@@ -446,6 +446,12 @@ impl Ledger {
         self.owed_gap = owed;
     }
 
+    /// How many of its patterns match a topic.
+    pub(crate) fn matching(&self, topic: usize) -> usize {
+        let mine = self.subscriptions.iter();
+        mine.filter(|mine| matches(mine.pattern, topic)).count()
+    }
+
     /// The session waits, although nothing more will come: it must have had everything.
     pub(crate) fn assert_is_at_end(&mut self, model: &Model, looks: &[Look]) {
         let (lost, _) = self.losses(model, looks);

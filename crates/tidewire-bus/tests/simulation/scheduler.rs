@@ -15,7 +15,6 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tidewire_bus::Engine;
 
 use crate::actors::{Client, Gateway, Keyed, Subscriber, forget, publish};
 use crate::model::Model;
@@ -133,23 +132,22 @@ impl Scheduler {
         self.check_engine();
         let mut state = self.world.state();
         state.counts.settled += 1;
-        state.note("everybody has had everything".into());
+        state.note("everybody has had everything");
     }
 
     /// What the engine and the log say of themselves.
     fn check_engine(&self) {
-        for index in 0..TOPICS.len() {
-            let retained = self.gateway.engine.topic(topic(index)).now_or_never();
-            let retained = retained
-                .expect("it answers at once")
-                .expect("it can be read");
+        for (index, name) in TOPICS.iter().enumerate() {
+            let known = self.gateway.bus.topic(&topic(index)).now_or_never();
+            let known = known.expect("it answers at once").expect("it can be read");
+            let range = known.oldest.zip(known.newest);
+            let range = range.map(|(oldest, newest)| (oldest.place, newest.place));
             let expected = self.world.state().model.retained(index);
-            assert_eq!(
-                (retained.events, retained.range),
-                expected,
-                "{}",
-                TOPICS[index]
-            );
+            assert_eq!((known.retained, range), expected, "{name}");
+            let clients = self.clients.iter().map(|client| client.borrow());
+            let open = clients.filter(|client| client.is_open);
+            let subscribers: usize = open.map(|client| client.ledger.matching(index)).sum();
+            assert_eq!(known.subscribers, subscribers, "of {name}");
         }
         let stats = self.gateway.bus.stats();
         let open = self.clients.iter().filter(|client| client.borrow().is_open);
@@ -195,12 +193,12 @@ impl Scheduler {
         let now_ms = self.world.now_ms();
         let mut state = self.world.state();
         state.model.expire(now_ms);
-        state.note(format!("the clock moved by {by:?}"));
+        state.note(&format!("the clock moved by {by:?}"));
     }
 
     fn cut(&mut self) {
         let index = self.world.below(self.actors.len() as u64) as usize;
-        self.world.note(format!("cut #{index}"));
+        self.world.note(&format!("cut #{index}"));
         if let Some(client) = self.clients.get(index) {
             client.borrow_mut().cut();
         }
@@ -210,7 +208,7 @@ impl Scheduler {
 
     fn interrupt(&mut self) {
         let index = self.world.below(self.clients.len() as u64) as usize;
-        self.world.note(format!("interrupt #{index}"));
+        self.world.note(&format!("interrupt #{index}"));
         self.actors[index].interrupt.set(true);
         self.actors[index].woken.0.store(true, Ordering::Relaxed);
     }
@@ -219,13 +217,13 @@ impl Scheduler {
         let index = self.world.below(self.clients.len() as u64) as usize;
         let long = self.world.below(1_000);
         let until = self.world.state().step + long;
-        self.world.note(format!("#{index} sleeps until {until}"));
+        self.world.note(&format!("#{index} sleeps until {until}"));
         self.actors[index].asleep_until = until;
     }
 
     /// The process ends and another one begins.
     async fn restart(&mut self) {
-        self.world.note("restart".into());
+        self.world.note("restart");
         if self.world.chance(0.5) {
             self.gateway.bus.stop().await;
         }

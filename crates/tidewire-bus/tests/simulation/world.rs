@@ -154,7 +154,7 @@ impl World {
     }
 
     /// Notes what happened; a run's trace depends on its seed alone.
-    pub(crate) fn note(&self, what: String) {
+    pub(crate) fn note(&self, what: &str) {
         self.state().note(what);
     }
 
@@ -179,7 +179,7 @@ impl World {
 }
 
 impl State {
-    pub(crate) fn note(&mut self, what: String) {
+    pub(crate) fn note(&mut self, what: &str) {
         let line = match self.actor {
             NOBODY => format!("{:>7}     {what}", self.step),
             actor => format!("{:>7} #{actor:<2} {what}", self.step),
