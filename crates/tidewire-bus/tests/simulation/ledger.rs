@@ -7,7 +7,8 @@
 //! A loss is one of a pattern, counted from the cursor that was asked for: a session that is subscribed to
 //! `a.*` and then asks for `a.x` from an older cursor is told what `a.x` lost since, had or not. An event that was
 //! told as lost for one pattern is told, though it matches another one too.
-//! Where a session conflates, an event is also settled by a newer one of its topic.
+//! Where a session conflates, an event is also settled by a newer one of its topic, which it has had or is
+//! owed.
 //! Source: protocol section 3.
 
 use tidewire_bus::{Batch, Subscribed};
@@ -481,7 +482,8 @@ impl Ledger {
                 };
                 self.told.iter().rev().any(covers)
             });
-            let is_newer_had = self.is_conflated && self.newest[sent.topic] > place;
+            let newer = self.newest[sent.topic] > place || model.newest(sent.topic) > to;
+            let is_newer_had = self.is_conflated && newer;
             assert!(
                 is_told || is_newer_had,
                 "{place} of {} was neither delivered nor told, and {to} is called safe; {mine:?}, {:?}",

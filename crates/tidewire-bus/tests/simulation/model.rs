@@ -46,6 +46,8 @@ pub(crate) struct Sent {
 struct Kept {
     places: VecDeque<u64>,
     bytes: u64,
+    /// The newest place that it ever had.
+    newest: u64,
     /// Place and number of each eviction, both growing.
     gone: Vec<(u64, u64)>,
 }
@@ -117,6 +119,7 @@ impl Model {
         self.bytes += body.len() as u64 + EVENT_BYTES;
         self.topics[index].bytes += body.len() as u64;
         self.topics[index].places.push_back(place);
+        self.topics[index].newest = place;
         self.sent.push(Sent {
             topic: index,
             body,
@@ -193,6 +196,11 @@ impl Model {
                 self.evict_oldest(index);
             }
         }
+    }
+
+    /// The newest place that a topic ever had.
+    pub(crate) fn newest(&self, index: usize) -> u64 {
+        self.topics[index].newest
     }
 
     /// How many events a topic retains, its oldest and its newest.
