@@ -9,6 +9,8 @@
 //! feature: shuttle's locks work in its own threads only. `TIDEWIRE_SEED` chooses the same schedules again,
 //! `TIDEWIRE_SCHEDULES` how many of each kind.
 
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
+
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
