@@ -9,13 +9,13 @@
 mod tree;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use slab::Slab;
 use tidewire_protocol::{Pattern, Topic};
 use tokio::sync::Notify;
 
-use crate::lock::lock;
+use crate::sync::{Mutex, lock};
 use tree::PatternTree;
 
 /// Names an interest while a session holds it.

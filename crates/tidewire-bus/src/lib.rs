@@ -16,6 +16,7 @@ mod lock;
 mod log;
 mod retention;
 mod session;
+mod sync;
 #[cfg(test)]
 mod testing;
 

@@ -10,9 +10,11 @@
 //! either applied before a read, and seen by it, or after, and then it wakes.
 //! Source: architecture, "The path of an event" and "Invariants".
 
+#[cfg(all(test, feature = "shuttle"))]
+mod interleavings;
 pub(crate) mod window;
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use tidewire_protocol::{Pattern, Topic};
 use tokio::sync::Notify;
@@ -20,7 +22,7 @@ use tokio::sync::Notify;
 use crate::encoded::Encoded;
 use crate::engine::feed::{FeedItem, FeedReceiver};
 use crate::interest::{Found, InterestId, Interests, Subscribers};
-use crate::lock::{read, write};
+use crate::sync::{RwLock, read, write};
 use window::Window;
 
 /// The bounds of the window.
