@@ -73,3 +73,30 @@ async fn what_was_seen_before_the_patterns_changed_is_looked_at_anew() {
     assert_eq!((batch.events.len(), batch.skipped), (1, 999));
     assert_eq!(batch.events[0].event().topic().as_str(), "t.2");
 }
+
+/// Goal: a session is a cursor: between two batches it holds none of the events that it has seen. Method: count
+/// who holds each event, before and after a read that has kept ten and delivered two.
+#[tokio::test]
+async fn nothing_of_what_was_seen_is_held_between_two_batches() {
+    let bus = bus_with(1_000).await;
+    let all = || vec![Pattern::parse(">").unwrap()];
+    let mut reader = bus.open(SessionOptions {
+        batch_max_events: 1_000,
+        ..SessionOptions::default()
+    });
+    reader.subscribe(all(), StartAt::Start).await.unwrap();
+    let log = reader.next().await.unwrap().events;
+    assert_eq!(log.len(), 1_000);
+    let holders = || log.iter().map(Arc::strong_count).collect::<Vec<_>>();
+    let before = holders();
+
+    let mut session = bus.open(SessionOptions {
+        batch_max_events: 2,
+        ..conflate()
+    });
+    session.subscribe(all(), StartAt::Start).await.unwrap();
+    let batch = session.next().await.unwrap();
+    assert_eq!((batch.events.len(), batch.skipped), (2, 990));
+    drop(batch);
+    assert_eq!(holders(), before);
+}
