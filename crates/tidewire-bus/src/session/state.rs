@@ -29,7 +29,8 @@ pub(crate) struct State {
     subscribed: Vec<Subscribed>,
     /// What earlier subscriptions have brought.
     had: VecDeque<Had>,
-    /// A gap that was found when subscribing and not told yet, and the cursor that was asked for.
+    /// A gap that was found and not told yet, and where to resume until it is. Its own cursor is where the
+    /// session goes on, which is known once it is told.
     gap: Option<(Gap, Cursor)>,
     /// Events that were looked at ahead of the place where the batch then ended, and have not been paid
     /// for: each event that is passed pays for [`LOOKS_EACH`] of them.
@@ -98,10 +99,11 @@ impl State {
     }
 
     /// Always a safe place to resume the whole session. While a gap has not been told it is the place
-    /// that was asked for: whoever resumes there is told the same.
+    /// that was asked for, or an earlier one where another pattern stands: whoever resumes there is told
+    /// the same.
     pub(crate) fn cursor(&self) -> Cursor {
-        match &self.gap {
-            Some((_, asked)) => *asked,
+        match self.gap {
+            Some((_, resume)) => resume,
             None => self.at(self.behind().unwrap_or(self.position)),
         }
     }
@@ -119,8 +121,14 @@ impl State {
         told: u64,
         gap: Option<(Gap, Cursor)>,
     ) {
+        let others = self.behind().map(|place| self.at(place));
         if let Some((gap, asked)) = gap {
-            self.tell(gap, asked);
+            let resume = others.map_or(asked, |others| self.earlier(asked, others));
+            self.tell(gap, resume);
+        } else if let Some((gap, resume)) = self.gap.take() {
+            let others = others.unwrap_or(resume);
+            let resume = self.earlier(self.earlier(resume, others), self.at(after));
+            self.gap = Some((gap, resume));
         }
         for pattern in patterns {
             let new = Subscribed {
@@ -183,6 +191,8 @@ impl State {
     pub(crate) fn absorb(&mut self, want: &Want, got: Got) -> Option<Batch> {
         let examined = got.examined.min(want.to).max(want.after);
         self.lose(want, &got);
+        // Not where the patterns that have lost something go on: others may lie further behind.
+        let continues = self.at(continues_after(&got.events, examined));
         let mut events = got.events;
         events.retain(|event| !self.has_had(event));
         for one in &mut self.subscribed {
@@ -201,7 +211,10 @@ impl State {
         }
         let is_behind = self.subscribed.iter().any(|one| one.position != examined);
         Some(Batch {
-            gap: self.gap.take().map(|(gap, _)| gap),
+            gap: self.gap.take().map(|(gap, _)| Gap {
+                cursor: continues.to_string(),
+                ..gap
+            }),
             events,
             cursor: self.cursor(),
             more: got.more || is_behind,
@@ -215,20 +228,19 @@ impl State {
             return;
         }
         let asked = self.at(want.after);
-        let continues = continues_after(&got.events, got.examined.min(want.to));
         let gap = Gap {
             topics: got.lost.iter().map(ToString::to_string).collect(),
             after: asked.to_string(),
-            cursor: self.at(continues).to_string(),
+            cursor: asked.to_string(),
             reason: GapReason::Slow,
         };
         self.tell(gap, asked);
     }
 
     /// Puts a gap before what is delivered next. Two with nothing between them are one.
-    fn tell(&mut self, later: Gap, asked: Cursor) {
-        let Some((gap, _)) = &mut self.gap else {
-            self.gap = Some((later, asked));
+    fn tell(&mut self, later: Gap, resume: Cursor) {
+        let Some((mut gap, first)) = self.gap.take() else {
+            self.gap = Some((later, resume));
             return;
         };
         for topic in later.topics {
@@ -236,7 +248,17 @@ impl State {
                 gap.topics.push(topic);
             }
         }
-        gap.cursor = later.cursor;
+        self.gap = Some((gap, self.earlier(first, resume)));
+    }
+
+    /// The earlier of two places to resume; one of another epoch is before all of this one.
+    fn earlier(&self, one: Cursor, other: Cursor) -> Cursor {
+        let is_before = |cursor: Cursor| (cursor.epoch == self.epoch, cursor.place);
+        if is_before(other) < is_before(one) {
+            other
+        } else {
+            one
+        }
     }
 
     fn at(&self, place: u64) -> Cursor {

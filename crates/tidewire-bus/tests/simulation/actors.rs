@@ -172,9 +172,8 @@ impl Subscriber {
                 let state = world.state();
                 let client = &mut *self.client.borrow_mut();
                 let epoch = self.gateway.engine.epoch();
-                if client.ledger.assert_safe(&state.model, epoch, cursor) {
-                    client.cursor = Some(cursor);
-                }
+                client.ledger.assert_safe(&state.model, epoch, cursor);
+                client.cursor = Some(cursor);
                 true
             }
         }
@@ -259,9 +258,8 @@ impl Subscriber {
         ));
         let client = &mut *self.client.borrow_mut();
         let ledger = &mut client.ledger;
-        if ledger.subscribed(&state.model, &call, &looks, &answer) {
-            client.cursor = Some(answer.cursor);
-        }
+        ledger.subscribed(&state.model, &call, &looks, &answer);
+        client.cursor = Some(answer.cursor);
         for &index in patterns {
             if !client.patterns.contains(&index) {
                 client.patterns.push(index);

@@ -68,8 +68,6 @@ struct OwedGap {
     /// Patterns whose cursor lay in the future, and this cursor. It stays safe for them, for at it they have
     /// asked for nothing before it.
     future: Vec<(usize, Cursor)>,
-    /// The session has other patterns than the one call that found it.
-    is_joint: bool,
 }
 
 /// One call of `Session::subscribe`.
@@ -156,15 +154,14 @@ impl Ledger {
         }
     }
 
-    /// A subscription was answered; `looks` is what it had from the engine. Gives whether its cursor may be
-    /// used.
+    /// A subscription was answered; `looks` is what it had from the engine.
     pub(crate) fn subscribed(
         &mut self,
         model: &Model,
         call: &Call<'_>,
         looks: &[Look],
         answer: &Subscribed,
-    ) -> bool {
+    ) {
         let sought = || {
             let seek = looks.iter().find_map(|look| match look {
                 Look::Seek { after, evictions } => Some((*after, *evictions)),
@@ -198,10 +195,6 @@ impl Ledger {
         let is_resumed = matches!(call.start, StartAt::After(_)) && gap.is_none();
         assert_eq!(answer.resumed, is_resumed, "resumed, {call:?}, {gap:?}");
         self.see(looks);
-        let has_others = !self.subscriptions.is_empty();
-        if let Some(owed) = &mut self.owed_gap {
-            owed.is_joint = true;
-        }
         if let Some((asked, reason, lost)) = gap {
             let owed = self.owed_gap.get_or_insert(OwedGap {
                 asked,
@@ -209,7 +202,6 @@ impl Ledger {
                 lost: Vec::new(),
                 foreign: Vec::new(),
                 future: Vec::new(),
-                is_joint: has_others,
             });
             match reason {
                 GapReason::Epoch => owed.foreign.push(asked),
@@ -225,14 +217,11 @@ impl Ledger {
         for &pattern in call.patterns {
             self.subscribe(pattern, begin);
         }
-        self.assert_safe(model, call.epoch, answer.cursor)
+        self.assert_safe(model, call.epoch, answer.cursor);
     }
 
-    /// A cursor that the subscriber was given outside of a batch. Gives whether it may be used.
-    pub(crate) fn assert_safe(&mut self, model: &Model, epoch: Epoch, cursor: Cursor) -> bool {
-        if !self.judges_gap_cursors() {
-            return false;
-        }
+    /// A cursor that the subscriber was given outside of a batch.
+    pub(crate) fn assert_safe(&self, model: &Model, epoch: Epoch, cursor: Cursor) {
         // Whoever resumes at a cursor of another epoch is told so.
         if cursor.epoch != epoch {
             let is_asked = |owed: &OwedGap| owed.foreign.contains(&cursor);
@@ -240,21 +229,13 @@ impl Ledger {
                 self.owed_gap.as_ref().is_some_and(is_asked),
                 "{cursor} is of another epoch"
             );
-            return true;
+            return;
         }
         let future = self.owed_gap.as_ref().map_or(&[][..], |owed| &owed.future);
         let asks_for_less = |mine: &&Subscription| !future.contains(&(mine.pattern, cursor));
         for mine in self.subscriptions.iter().filter(asks_for_less) {
             self.assert_is_settled(model, mine, cursor.place);
         }
-        true
-    }
-
-    /// Missing in the product: while a gap that concerns some of a session's patterns is not told, the
-    /// session's cursor, and where the gap says that delivery continues, look at the gap alone, and pass
-    /// events that other patterns of the session have not had.
-    fn judges_gap_cursors(&self) -> bool {
-        JOINT_GAPS_HAVE_SAFE_CURSORS || !self.owed_gap.as_ref().is_some_and(|owed| owed.is_joint)
     }
 
     fn subscribe(&mut self, pattern: usize, begin: Begin) {
@@ -362,9 +343,8 @@ impl Ledger {
 
     /// Takes in the batch's gap, which must tell exactly what was lost. Gives its cursor.
     fn receive_gap(&mut self, model: &Model, looks: &[Look], batch: &Batch) -> Option<Cursor> {
-        let is_judged = self.judges_gap_cursors();
         if self.is_conflated {
-            return self.receive_conflated_gap(model, looks, batch, is_judged);
+            return self.receive_conflated_gap(model, looks, batch);
         }
         let (told, found) = self.losses(model, looks);
         let Some(gap) = &batch.gap else {
@@ -384,7 +364,7 @@ impl Ledger {
         let told = told.into_iter();
         self.told
             .extend(told.filter_map(|(pattern, told)| Some((pattern, told?))));
-        is_judged.then(|| self.continues(model, gap, batch))
+        Some(self.continues(model, gap, batch))
     }
 
     /// A session that conflates looks ahead of what it delivers, and may tell a loss later than it found
@@ -395,7 +375,6 @@ impl Ledger {
         model: &Model,
         looks: &[Look],
         batch: &Batch,
-        is_judged: bool,
     ) -> Option<Cursor> {
         self.see(looks);
         let owed = self.owed_gap.take();
@@ -421,7 +400,7 @@ impl Ledger {
             self.told.push((pattern, told));
         }
         assert!(owed.all(|(pattern, _)| named.contains(pattern)), "{gap:?}");
-        is_judged.then(|| self.continues(model, gap, batch))
+        Some(self.continues(model, gap, batch))
     }
 
     /// The newest eviction that the session has heard of.
@@ -553,6 +532,3 @@ impl Ledger {
         self.delivered.get(place as usize).is_some_and(|had| *had)
     }
 }
-
-/// See [`Ledger::judges_gap_cursors`].
-const JOINT_GAPS_HAVE_SAFE_CURSORS: bool = false;
