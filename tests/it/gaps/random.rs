@@ -65,8 +65,9 @@ async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
             } else {
                 log.len() - 1 - after % 10.min(log.len())
             };
+            let count = random.random_range(1..=3);
             let mut topics: Vec<&str> = PATTERNS
-                .choose_multiple(&mut random, random.random_range(1..=3))
+                .choose_multiple(&mut random, count)
                 .copied()
                 .collect();
             topics.push("end");

@@ -41,7 +41,7 @@ async fn a_reader_that_retention_passed_is_told_that_it_was_slow() {
 
                 let last = published.last().unwrap().0.clone();
                 let place = |id: &str| Cursor::parse(id).unwrap().place;
-                let (mut due, mut passed, mut gaps) = (0, 0, 0);
+                let (mut due, mut passed, mut gaps) = (0_usize, 0, 0);
                 let mut told_to = 0;
                 loop {
                     match within(subscriber.next()).await {
@@ -51,9 +51,7 @@ async fn a_reader_that_retention_passed_is_told_that_it_was_slow() {
                             assert_eq!(gap.topics, [lossy]);
                             assert!(place(&gap.after) <= place(&gap.cursor));
                             // Up to here everything came; what follows begins after there.
-                            let had = due
-                                .checked_sub(1)
-                                .map_or(0, |had: usize| place(&published[had].0));
+                            let had = due.checked_sub(1).map_or(0, |had| place(&published[had].0));
                             assert!(place(&gap.after) >= had, "{gap:?}");
                             told_to = place(&gap.cursor);
                         }
