@@ -161,6 +161,9 @@ async fn a_key_that_was_used_on_one_surface_is_known_on_every_other() {
     }
 }
 
+/// A key, a content type, and the body that it makes of three numbers.
+type Form<'a> = (&'a str, &'a str, &'a dyn Fn([i64; 3]) -> String);
+
 /// Goal: one header stands for every element of a request, each under its number. Method: an array, NDJSON
 /// and several topics, repeated, repeated with one element changed, and a shorter one.
 #[tokio::test(flavor = "multi_thread")]
@@ -172,7 +175,7 @@ async fn one_header_stands_for_each_element_by_its_number() {
         let lines = |data| elements(data).map(|element| element.to_string()).join("\n");
         let topics =
             |data: [i64; 3]| json!({"topics": ["n", "m", "k"], "data": data[2]}).to_string();
-        let forms: [(&str, &str, &dyn Fn([i64; 3]) -> String); 3] = [
+        let forms: [Form<'_>; 3] = [
             ("array", "application/json", &array),
             ("lines", "application/x-ndjson", &lines),
             ("topics", "application/json", &topics),

@@ -46,7 +46,7 @@ impl Frames {
             assert_eq!(frames.next().await["op"], "hello");
             frames
         };
-        within(open).await
+        Box::pin(within(open)).await
     }
 
     /// Publishes with a key and waits for the answer.
