@@ -10,9 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tidewire_bus::{Clock, Retention, RetentionRule};
+use tidewire_bus::{Clock, Retention, RetentionRule, Session, SessionOptions};
 use tidewire_client::Transport;
-use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern, Topic};
+use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern, StartAt, Topic};
 use tidewire_server::{AuthConfig, KeyConfig};
 use tidewire_tests::{Case, Engine, Gateway, Settings, within};
 
@@ -49,6 +49,9 @@ struct World {
     asked: String,
     /// What is retained: id, topic, data.
     retained: Vec<(String, &'static str, i64)>,
+    /// Somebody who has been there all the time: the log in memory has everything for these patterns,
+    /// also what retention has taken since.
+    _watching: Session,
 }
 
 impl World {
@@ -60,6 +63,7 @@ impl World {
             settings.rules = vec![rule("a.x", cause.limits())];
             let_forget(settings);
         });
+        let watching = watch(&gateway, SETS.iter().flat_map(|(topics, _)| *topics)).await;
         let asked = gateway.publish("a.x", 1).await;
         for data in [2, 3, 4] {
             gateway.publish("a.x", data).await;
@@ -68,6 +72,7 @@ impl World {
             gateway,
             asked,
             retained: Vec::new(),
+            _watching: watching,
         };
         world.publish("a.y", 10).await;
         world.publish("b.k", 20).await;
@@ -337,6 +342,15 @@ async fn a_cut_between_hello_and_the_gap_does_not_hide_the_gap() {
             assert_eq!(subscriber.data(2).await, [5, 6]);
         }
     }
+}
+
+/// A session of these patterns that reads nothing.
+async fn watch(gateway: &Gateway, patterns: impl Iterator<Item = &&str>) -> Session {
+    let mut session = gateway.bus.open(SessionOptions::default());
+    let patterns = patterns.map(|pattern| Pattern::parse(pattern).unwrap());
+    let patterns = patterns.chain([Pattern::parse("end").unwrap()]).collect();
+    session.subscribe(patterns, StartAt::Now).await.unwrap();
+    session
 }
 
 async fn history(gateway: &Gateway, path: &str) -> Value {

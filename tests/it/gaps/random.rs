@@ -7,7 +7,7 @@ use tidewire_client::{NewEvent, PublishElement, Transport};
 use tidewire_protocol::GapReason;
 use tidewire_tests::{Engine, Gateway, Seen, Subscriber, rounds, seeded, within};
 
-use super::{UNBOUNDED, forget, is_match, let_forget, rule, sorted};
+use super::{UNBOUNDED, forget, is_match, let_forget, rule, sorted, watch};
 
 /// One acknowledged event.
 #[derive(Debug)]
@@ -21,12 +21,15 @@ struct Acknowledged {
 /// Goal: delivered and told as a gap are together everything that was acknowledged after the cursor, and a
 /// gap is told exactly where something that matches went. Method: random batches to topics that keep few
 /// events, forgetting now and then, and after each step a subscriber at a random acknowledged cursor, with
-/// random topics, on a random transport, that reads up to the last event; a small window, so that most of
-/// them read the engine.
+/// random topics, on a random transport, that reads up to the last event; with a small window, so that most of
+/// them read the engine, and with one that holds everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
     let mut random = seeded();
-    for engine in Engine::ALL {
+    let cases = Engine::ALL
+        .into_iter()
+        .flat_map(|engine| [(engine, 4), (engine, 100_000)]);
+    for (engine, window_max_events) in cases {
         let gateway = Gateway::with(engine, |settings| {
             settings.rules = [("a.x", 2), ("a.y", 4), ("b", 7)]
                 .map(|(topic, max_events)| {
@@ -35,14 +38,15 @@ async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
                     rule(topic, limits)
                 })
                 .into();
-            settings.bus.window_max_events = 4;
+            settings.bus.window_max_events = window_max_events;
             settings.server.limits.publishes_per_second = 1_000_000;
             let_forget(settings);
         });
+        let _watching = watch(&gateway, PATTERNS.iter()).await;
         let client = gateway.client();
         let mut log: Vec<Acknowledged> = Vec::new();
         let mut told = 0;
-        for round in 0..rounds(400, 40) {
+        for round in 0..rounds(250, 40) {
             if random.random_ratio(1, 12) {
                 let topic = *TOPICS.choose(&mut random).unwrap();
                 forget(&gateway, topic).await;
@@ -72,8 +76,9 @@ async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
                 .collect();
             topics.push("end");
             let transport = *Transport::ALL.choose(&mut random).unwrap();
-            let case =
-                format!("round {round}: {topics:?} after {after} on {transport:?}, {engine:?}");
+            let case = format!(
+                "round {round}: {topics:?} after {after} on {transport:?}, {engine:?} with {window_max_events}"
+            );
             let mut subscriber =
                 Subscriber::open(&client, transport, &topics, &log[after].id).await;
             let matches =
@@ -140,7 +145,10 @@ async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
             }
         }
         assert!(told > 0);
-        eprintln!("{engine:?}: {} events, {told} gaps", log.len());
+        eprintln!(
+            "{engine:?}, {window_max_events}: {} events, {told} gaps",
+            log.len()
+        );
     }
 }
 
