@@ -4,6 +4,8 @@
 
 mod conflation;
 mod delivery;
+mod gaps;
+mod idempotency;
 mod kill;
 mod proxy;
 mod publish;

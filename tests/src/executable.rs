@@ -48,6 +48,12 @@ impl Executable {
         within(launch.start()).await.unwrap()
     }
 
+    /// Where the binary stands.
+    #[must_use]
+    pub fn binary() -> PathBuf {
+        binary()
+    }
+
     /// A folder for it.
     #[must_use]
     pub fn folder() -> TempDir {

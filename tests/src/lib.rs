@@ -11,6 +11,7 @@
 )]
 
 mod executable;
+mod frames;
 mod gateway;
 mod proxy;
 mod subscriber;
@@ -23,6 +24,7 @@ use rand::rngs::StdRng;
 use tidewire_client::Transport;
 
 pub use executable::{Executable, Launch};
+pub use frames::Frames;
 pub use gateway::{Engine, Gateway, Settings};
 pub use proxy::{Flow, Proxy};
 pub use subscriber::{Seen, Subscriber};

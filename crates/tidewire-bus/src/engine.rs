@@ -100,6 +100,8 @@ pub struct IdempotencyKey {
 pub struct Appended {
     /// The cursor just after the event.
     pub id: Cursor,
+    /// Milliseconds since the Unix epoch by the wall clock, when it got its place.
+    pub time_ms: u64,
     /// The key was seen before: this is the first answer.
     pub duplicate: bool,
 }

@@ -27,7 +27,9 @@ pub(crate) type Digest16 = [u8; 16];
 pub(crate) struct FirstPublish {
     /// The place that it got.
     pub(crate) place: u64,
-    /// When it got it, by the steady clock.
+    /// When it got it, by the wall clock,
+    pub(crate) time_ms: u64,
+    /// and by the steady clock.
     pub(crate) since_ms: u64,
     /// What it said.
     pub(crate) body: Digest16,
@@ -138,6 +140,7 @@ mod tests {
     fn first(place: u64, since_ms: u64) -> FirstPublish {
         FirstPublish {
             place,
+            time_ms: since_ms,
             since_ms,
             body: BODY,
         }

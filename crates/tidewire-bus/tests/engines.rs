@@ -3,50 +3,63 @@
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use tidewire_bus::contract::{self, Subject};
-use tidewire_bus::{DiskConfig, DiskEngine, Engine, MemoryConfig, MemoryEngine, RetentionTable};
+use tidewire_bus::contract::{self, Setup, Subject};
+use tidewire_bus::{DiskConfig, DiskEngine, Engine, MemoryConfig, MemoryEngine};
 
 struct Memory;
 
 impl Subject for Memory {
-    fn open(&mut self, retention: RetentionTable) -> BoxFuture<'_, Arc<dyn Engine>> {
-        Box::pin(async move {
-            Arc::new(MemoryEngine::new(MemoryConfig::default(), retention)) as Arc<dyn Engine>
-        })
+    fn open(&mut self, setup: Setup) -> BoxFuture<'_, Arc<dyn Engine>> {
+        let config = MemoryConfig {
+            idempotency_window: setup.idempotency_window,
+            clock: setup.clock,
+            ..MemoryConfig::default()
+        };
+        Box::pin(async { Arc::new(MemoryEngine::new(config, setup.retention)) as Arc<dyn Engine> })
     }
 
     fn reopen(
         &mut self,
-        _engine: Arc<dyn Engine>,
-        _retention: RetentionTable,
+        engine: Arc<dyn Engine>,
+        _setup: Setup,
     ) -> BoxFuture<'_, Option<Arc<dyn Engine>>> {
-        Box::pin(async { None })
+        Box::pin(async move {
+            engine.stop().await;
+            None
+        })
     }
 }
 
 struct Disk(tempfile::TempDir);
 
 impl Disk {
-    fn engine(&self, retention: RetentionTable) -> Arc<dyn Engine> {
-        let engine = DiskEngine::open(self.0.path(), DiskConfig::default(), retention);
+    fn engine(&self, setup: Setup) -> Arc<dyn Engine> {
+        let config = DiskConfig {
+            idempotency_window: setup.idempotency_window,
+            clock: setup.clock,
+            // So that a batch of the suite fills several of them.
+            commit_max_events: 100,
+            ..DiskConfig::default()
+        };
+        let engine = DiskEngine::open(self.0.path(), config, setup.retention);
         Arc::new(engine.expect("an engine"))
     }
 }
 
 impl Subject for Disk {
-    fn open(&mut self, retention: RetentionTable) -> BoxFuture<'_, Arc<dyn Engine>> {
-        Box::pin(async { self.engine(retention) })
+    fn open(&mut self, setup: Setup) -> BoxFuture<'_, Arc<dyn Engine>> {
+        Box::pin(async { self.engine(setup) })
     }
 
     fn reopen(
         &mut self,
         engine: Arc<dyn Engine>,
-        retention: RetentionTable,
+        setup: Setup,
     ) -> BoxFuture<'_, Option<Arc<dyn Engine>>> {
         Box::pin(async move {
             engine.stop().await;
             drop(engine);
-            Some(self.engine(retention))
+            Some(self.engine(setup))
         })
     }
 }

@@ -108,13 +108,13 @@ impl Model {
             }
             let answer = answer.as_ref().expect("a repeat gets the first answer");
             assert!(answer.duplicate, "a repeat is called one");
-            assert_eq!(answer.id.place, place);
+            assert_eq!((answer.id.place, answer.time_ms), (place, time_ms));
             return;
         }
         let place = self.head() + 1;
         let answer = answer.as_ref().expect("it was appended");
         assert!(!answer.duplicate, "it is new");
-        assert_eq!(answer.id.place, place);
+        assert_eq!((answer.id.place, answer.time_ms), (place, now_ms));
         let body = append.body.as_bytes().clone();
         self.bytes += body.len() as u64 + EVENT_BYTES;
         self.topics[index].bytes += body.len() as u64;

@@ -76,6 +76,7 @@ impl Group {
                 Seen::Before(first) => {
                     return Ok(Ok(Appended {
                         id: Cursor::new(store.epoch, first.place),
+                        time_ms: first.time_ms,
                         duplicate: true,
                     }));
                 }
@@ -101,6 +102,7 @@ impl Group {
         if let Some((name, body)) = key {
             let first = FirstPublish {
                 place,
+                time_ms: self.now.wall_ms,
                 since_ms: self.now.steady_ms,
                 body,
             };
@@ -115,6 +117,7 @@ impl Group {
         });
         Ok(Ok(Appended {
             id,
+            time_ms: self.now.wall_ms,
             duplicate: false,
         }))
     }

@@ -268,7 +268,7 @@ pub(super) fn idempotency_key(name: &Digest16) -> Vec<u8> {
 }
 
 pub(super) fn first_publish(first: &FirstPublish) -> Vec<u8> {
-    let mut bytes = join(&[first.place, first.since_ms]);
+    let mut bytes = join(&[first.place, first.time_ms, first.since_ms]);
     bytes.extend_from_slice(&first.body);
     bytes
 }
@@ -279,10 +279,11 @@ pub(super) fn parse_first_publish(
 ) -> Result<(Digest16, FirstPublish), Damaged> {
     let name = unprefixed(key, KEYS, "keys")?;
     let name = name.try_into().map_err(|_| Damaged("keys"))?;
-    let (numbers, body) = value.split_first_chunk::<16>().ok_or(Damaged("keys"))?;
-    let [place, since_ms] = split(numbers, "keys")?;
+    let (numbers, body) = value.split_first_chunk::<24>().ok_or(Damaged("keys"))?;
+    let [place, time_ms, since_ms] = split(numbers, "keys")?;
     let first = FirstPublish {
         place,
+        time_ms,
         since_ms,
         body: body.try_into().map_err(|_| Damaged("keys"))?,
     };

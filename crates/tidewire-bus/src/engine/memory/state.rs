@@ -108,6 +108,7 @@ impl State {
                 Seen::Before(first) => {
                     return Ok(Appended {
                         id: Cursor::new(self.epoch, first.place),
+                        time_ms: first.time_ms,
                         duplicate: true,
                     });
                 }
@@ -139,6 +140,7 @@ impl State {
         if let Some((name, body)) = key {
             let first = FirstPublish {
                 place,
+                time_ms: now.wall_ms,
                 since_ms: now.steady_ms,
                 body,
             };
@@ -150,6 +152,7 @@ impl State {
         items.extend(others);
         Ok(Appended {
             id,
+            time_ms: now.wall_ms,
             duplicate: false,
         })
     }

@@ -238,6 +238,34 @@ fn until_a_gap_is_told_the_cursor_is_the_one_that_was_asked_for() {
     assert_eq!((batch.cursor.place, state.cursor().place), (9, 9));
 }
 
+/// Found by the simulation: what a pattern that stands behind still had to get was passed.
+#[test]
+fn a_gap_of_one_pattern_never_leads_past_what_another_still_has_to_get() {
+    let place = |place| Cursor::new(Epoch::parse("test").unwrap(), place);
+    let gap = Gap {
+        topics: vec!["b".into()],
+        after: place(50).to_string(),
+        cursor: place(60).to_string(),
+        reason: GapReason::Evicted,
+    };
+    let mut state = State::new(Epoch::parse("test").unwrap(), 10);
+    state.subscribe(&[pattern("a")], 10, 0, None);
+    state.subscribe(&[pattern("b")], 60, 1, Some((gap, place(50))));
+    assert_eq!(state.cursor(), place(10));
+    state.subscribe(&[pattern("c")], 7, 1, None);
+    assert_eq!(state.cursor(), place(7));
+    let want = state.want();
+    assert_eq!((want.after, want.to), (7, 10));
+    let got = Got {
+        events: vec![event("c", 9)],
+        examined: 10,
+        ..Got::default()
+    };
+    let batch = state.absorb(&want, got).unwrap();
+    assert_eq!(batch.gap.unwrap().cursor, place(8).to_string());
+    assert_eq!(batch.cursor, place(10));
+}
+
 #[test]
 fn two_patterns_that_are_caught_up_are_merged_into_one_order() {
     let mut subscriber = Subscriber::new();

@@ -1,0 +1,126 @@
+//! What the engine can be told to do wrong, and what the suite then says.
+
+/// One deliberate fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    NoKeys,
+    KeysOfEverybody,
+    KeysOfNoElement,
+    KeysForEver,
+    KeysLostAtStop,
+    TakesAnotherPayload,
+    DuplicateNotSaid,
+    PlaceTwice,
+    TurnsBatches,
+    HeadLags,
+    TakesAfterStop,
+    ChangesEvents,
+    EvictsNewest,
+    KeepsOneMore,
+    NothingAges,
+    CountsWhatIsGone,
+    ForgetsNotAll,
+    BeforeIncluded,
+    IgnoresMaxEvents,
+    IgnoresMaxBytes,
+    AlwaysAtEnd,
+    NeverAtEnd,
+    ExaminesTooFar,
+    TellsNoLoss,
+    TellsEveryPattern,
+    TellsAgain,
+    TellsOfBefore,
+    PagesInTwoSteps,
+    SeeksOnePattern,
+    FeedLeavesOut,
+    FeedTwice,
+    FeedOutOfOrder,
+    FeedTellsNoLoss,
+    FeedTellsNoAge,
+    FeedTellsNoForgetting,
+    ManyFeeds,
+    SameEpochAnew,
+    OtherEpochAgain,
+}
+
+impl Fault {
+    /// Each of them, and what the suite may say of it: that it is refused for what is wrong with it.
+    pub(crate) const ALL: [(Self, &'static [&'static str]); 38] = [
+        (
+            Self::NoKeys,
+            &["a publish", "the first answer", "with one key"],
+        ),
+        (Self::KeysOfEverybody, PUBLISH),
+        (Self::KeysOfNoElement, PUBLISH),
+        (Self::KeysForEver, PUBLISH),
+        (Self::KeysLostAtStop, PUBLISH),
+        (Self::TakesAnotherPayload, PUBLISH),
+        (Self::DuplicateNotSaid, PUBLISH),
+        (Self::PlaceTwice, &["the next place"]),
+        (Self::TurnsBatches, &["the next place"]),
+        (Self::HeadLags, &["the head is behind an answer"]),
+        (Self::TakesAfterStop, &["an append after the stop"]),
+        (Self::ChangesEvents, PAGE),
+        (Self::EvictsNewest, KEPT),
+        (Self::KeepsOneMore, KEPT),
+        (Self::NothingAges, &["events that are too old go"]),
+        (Self::CountsWhatIsGone, &["what is kept of"]),
+        (Self::ForgetsNotAll, KEPT),
+        (Self::BeforeIncluded, PAGE),
+        (Self::IgnoresMaxEvents, PAGE),
+        (Self::IgnoresMaxBytes, PAGE),
+        (Self::AlwaysAtEnd, PAGE),
+        (Self::NeverAtEnd, PAGE),
+        (Self::ExaminesTooFar, PAGE),
+        (Self::TellsNoLoss, LOST),
+        (Self::TellsEveryPattern, LOST),
+        (Self::TellsAgain, LOST),
+        (Self::TellsOfBefore, LOST),
+        (Self::PagesInTwoSteps, &["a hole", "nothing is"]),
+        (Self::SeeksOnePattern, KEPT),
+        (Self::FeedLeavesOut, FEED),
+        (Self::FeedTwice, FEED),
+        (Self::FeedOutOfOrder, FEED),
+        (Self::FeedTellsNoLoss, FEED),
+        (Self::FeedTellsNoAge, FEED),
+        (Self::FeedTellsNoForgetting, FEED),
+        (Self::ManyFeeds, &["the feed has one receiver"]),
+        (Self::SameEpochAnew, &["another log has another epoch"]),
+        (Self::OtherEpochAgain, &["the same log has the same epoch"]),
+    ];
+}
+
+const EVENTS: &str = "the events of a page";
+const PAGE: &[&str] = &[
+    EVENTS,
+    "whether a page is the last",
+    "examined",
+    "delivered",
+    "retained",
+    "everything comes",
+    "an event never changes",
+    "the end is the head",
+];
+const PUBLISH: &[&str] = &["a publish", "the first answer"];
+const KEPT: &[&str] = &[
+    EVENTS,
+    "where to begin",
+    "what is kept of",
+    "what an event drove out",
+    "delivered",
+    "retained",
+    "a gap",
+    "resumed",
+    "the feed",
+];
+const LOST: &[&str] = &["lost something", "a gap", "one gap", "resumed"];
+/// What the log does not hear of its sessions do not get either.
+const FEED: &[&str] = &[
+    "the feed",
+    "the end is the head",
+    "delivered",
+    "retained",
+    "a gap",
+    "resumed",
+    "everything comes",
+];
