@@ -63,7 +63,12 @@ impl World {
             settings.rules = vec![rule("a.x", cause.limits())];
             let_forget(settings);
         });
-        let watching = watch(&gateway, SETS.iter().flat_map(|(topics, _)| *topics)).await;
+        let watching = watch(
+            &gateway,
+            SETS.into_iter()
+                .flat_map(|(topics, _)| topics.iter().copied()),
+        )
+        .await;
         let asked = gateway.publish("a.x", 1).await;
         for data in [2, 3, 4] {
             gateway.publish("a.x", data).await;
@@ -345,7 +350,7 @@ async fn a_cut_between_hello_and_the_gap_does_not_hide_the_gap() {
 }
 
 /// A session of these patterns that reads nothing.
-async fn watch(gateway: &Gateway, patterns: impl Iterator<Item = &&str>) -> Session {
+async fn watch(gateway: &Gateway, patterns: impl Iterator<Item = &'static str>) -> Session {
     let mut session = gateway.bus.open(SessionOptions::default());
     let patterns = patterns.map(|pattern| Pattern::parse(pattern).unwrap());
     let patterns = patterns.chain([Pattern::parse("end").unwrap()]).collect();
