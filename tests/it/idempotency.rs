@@ -210,6 +210,28 @@ async fn one_header_stands_for_each_element_by_its_number() {
     }
 }
 
+/// Goal: a key counts within one request too. Method: an array whose elements have the same key, with the
+/// same payload and with another.
+#[tokio::test(flavor = "multi_thread")]
+async fn elements_with_one_key_are_one_event() {
+    for engine in Engine::ALL {
+        let gateway = Gateway::start(engine);
+        let element = |data| json!({"topic": "n", "data": data, "key": "same"});
+        let body = json!([element(1), element(1), element(2)]).to_string();
+        let headers = [("Content-Type", "application/json")];
+        let (_, answer) = gateway.ask("POST", "/publish", &headers, &body).await;
+        let answer: Vec<Value> = serde_json::from_str(&answer).unwrap();
+        let told: Vec<_> = answer.iter().map(Told::of).collect();
+        let id = told[0].id().to_owned();
+        let refused = Told::Refused("key_reused".into());
+        assert_eq!(
+            told,
+            [Told::New(id.clone()), Told::Duplicate(id.clone()), refused]
+        );
+        assert_eq!(everything(&gateway).await, [id]);
+    }
+}
+
 /// Goal: of publishes with one key at the same time exactly one is an event. Method: fifty at once, over
 /// every surface.
 #[tokio::test(flavor = "multi_thread")]

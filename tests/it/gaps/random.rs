@@ -42,7 +42,7 @@ async fn delivered_and_told_are_together_everything_that_was_acknowledged() {
             settings.server.limits.publishes_per_second = 1_000_000;
             let_forget(settings);
         });
-        let _watching = watch(&gateway, PATTERNS.iter()).await;
+        let _watching = watch(&gateway, PATTERNS.into_iter()).await;
         let client = gateway.client();
         let mut log: Vec<Acknowledged> = Vec::new();
         let mut told = 0;
