@@ -1,7 +1,7 @@
 //! Publishing: what one refused element costs the others.
 
-use tidewire_client::{NewEvent, Transport};
-use tidewire_tests::{Engine, Gateway, within};
+use tidewire_client::{Client, NewEvent, Transport};
+use tidewire_tests::{Engine, Gateway, Proxy, within};
 
 /// Goal: a publisher over its rate keeps its order. Method: three times what the rate lets through at once,
 /// in batches whose refused elements the client repeats, at a rate that lets tokens drip in while one batch
@@ -33,4 +33,23 @@ async fn a_refused_publish_is_answered_after_its_body_was_read() {
         let answer = gateway.post("/topics/%24own", &[], &body).await;
         assert!(answer.contains("\"code\":\"forbidden\""), "{answer}");
     }
+}
+
+/// Goal: a publisher whose connection has gone silent comes through on another one, and its event is there
+/// once. Method: a proxy that keeps the connection of the first publish and passes nothing any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn publishing_goes_on_after_a_connection_has_gone_silent() {
+    let gateway = Gateway::start(Engine::Memory);
+    let mut subscriber = gateway.subscribe(Transport::Sse, &["n"], "now").await;
+    let target = gateway.url.trim_start_matches("https://").parse().unwrap();
+    let proxy = Proxy::start(target, None).await.unwrap();
+    let client = Client::builder(format!("https://{}", proxy.address()))
+        .ca_pem(gateway.certificate())
+        .build()
+        .unwrap();
+    let publish = async |data: i32| client.publish(&NewEvent::json("n", &data).unwrap()).await;
+    within(publish(1)).await.unwrap();
+    proxy.strand();
+    within(publish(2)).await.unwrap();
+    assert_eq!(subscriber.data(2).await, [1, 2]);
 }

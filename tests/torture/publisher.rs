@@ -202,8 +202,6 @@ impl Publisher {
             if open.is_empty() || once {
                 return;
             }
-            // A connection that is half-open stays in the client's pool, and every repeat would take it again.
-            *means = self.means();
             let pause = Duration::from_millis(self.random.random_range(20..400));
             tokio::time::sleep(pause).await;
         }

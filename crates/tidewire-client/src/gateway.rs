@@ -80,6 +80,10 @@ impl Gateway {
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_LIMIT)
+            // A connection that has gone silent would be taken again by each repeat of a request.
+            .http2_keep_alive_interval(KEEP_ALIVE_INTERVAL)
+            .http2_keep_alive_timeout(KEEP_ALIVE_LIMIT)
+            .http2_keep_alive_while_idle(true)
             .tcp_nodelay(true)
             .build()
             .map_err(|error| ClientError::Trust(innermost(&error)))
@@ -94,6 +98,11 @@ impl Gateway {
 
 /// TCP and TLS together; a gateway on the other side of the world needs one second.
 pub(crate) const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+
+/// How often a silent HTTP/2 connection is asked whether it lives,
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// and how long it may take to say so.
+const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(5);
 
 fn parse(text: &str) -> Result<Url, ClientError> {
     let refuse = |detail: &str| ClientError::Url {
