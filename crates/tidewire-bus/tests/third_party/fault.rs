@@ -60,18 +60,18 @@ impl Fault {
         (Self::TurnsBatches, &["the next place"]),
         (Self::HeadLags, &["the head is behind an answer"]),
         (Self::TakesAfterStop, &["an append after the stop"]),
-        (Self::ChangesEvents, &[EVENTS, "delivered", "retained"]),
+        (Self::ChangesEvents, PAGE),
         (Self::EvictsNewest, KEPT),
         (Self::KeepsOneMore, KEPT),
         (Self::NothingAges, &["events that are too old go"]),
         (Self::CountsWhatIsGone, &["what is kept of"]),
         (Self::ForgetsNotAll, KEPT),
-        (Self::BeforeIncluded, &[EVENTS]),
-        (Self::IgnoresMaxEvents, &[EVENTS]),
-        (Self::IgnoresMaxBytes, &[EVENTS]),
-        (Self::AlwaysAtEnd, &["whether a page is the last"]),
-        (Self::NeverAtEnd, &["whether a page is the last"]),
-        (Self::ExaminesTooFar, &["examined", "retained"]),
+        (Self::BeforeIncluded, PAGE),
+        (Self::IgnoresMaxEvents, PAGE),
+        (Self::IgnoresMaxBytes, PAGE),
+        (Self::AlwaysAtEnd, PAGE),
+        (Self::NeverAtEnd, PAGE),
+        (Self::ExaminesTooFar, PAGE),
         (Self::TellsNoLoss, LOST),
         (Self::TellsEveryPattern, LOST),
         (Self::TellsAgain, LOST),
@@ -91,6 +91,16 @@ impl Fault {
 }
 
 const EVENTS: &str = "the events of a page";
+const PAGE: &[&str] = &[
+    EVENTS,
+    "whether a page is the last",
+    "examined",
+    "delivered",
+    "retained",
+    "everything comes",
+    "an event never changes",
+    "the end is the head",
+];
 const PUBLISH: &[&str] = &["a publish", "the first answer"];
 const KEPT: &[&str] = &[
     EVENTS,
