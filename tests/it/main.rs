@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 mod delivery;
+mod gaps;
+mod idempotency;
 mod kill;
 mod publish;
 mod resume;

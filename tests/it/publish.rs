@@ -23,29 +23,6 @@ async fn a_batch_over_the_rate_keeps_its_order() {
     assert_eq!(answers.len(), 6_000);
 }
 
-/// Goal: a key that a publisher chooses never runs into the key of an element. Method: a single publish
-/// with a key that looks like the first element's, then an array under that header.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_element_of_an_array_has_a_key_of_its_own() {
-    for engine in Engine::ALL {
-        let gateway = Gateway::start(engine);
-        let mut subscriber = gateway.subscribe(Transport::Sse, &["n"], "now").await;
-        for key in ["a#0", "a0", "a\u{20}0"] {
-            let event = NewEvent::json("n", &1).unwrap().key(key);
-            gateway.client().publish(&event).await.unwrap();
-        }
-        let body = r#"[{"topic":"n","data":2},{"topic":"n","data":3}]"#;
-        for duplicate in [false, true] {
-            let answer = gateway
-                .post("/publish", &[("Idempotency-Key", "a")], body)
-                .await;
-            let duplicates = answer.matches("\"duplicate\":true").count();
-            assert_eq!(duplicates, if duplicate { 2 } else { 0 }, "{answer}");
-        }
-        assert_eq!(subscriber.data(5).await, [1, 1, 1, 2, 3]);
-    }
-}
-
 /// Goal: a refusal is heard although the body was not wanted. Method: over HTTP/2, where answering early
 /// resets the stream.
 #[tokio::test(flavor = "multi_thread")]

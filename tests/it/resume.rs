@@ -3,7 +3,6 @@
 use rand::Rng;
 use rand::seq::IndexedRandom;
 use tidewire_client::{NewEvent, Transport};
-use tidewire_protocol::GapReason;
 use tidewire_tests::{Case, Engine, Gateway, Seen, rounds, seeded, within};
 
 /// Goal: a subscriber that is cut before any event arrives loses nothing.
@@ -21,61 +20,6 @@ async fn a_subscriber_that_is_cut_before_its_first_event_loses_nothing() {
             assert!(subscriber.resumed() || transport == Transport::Poll);
             assert_eq!(subscriber.data(1).await, [1]);
         }
-    })
-    .await;
-}
-
-/// Goal: eviction is told before delivery goes on. Method: keep 2 events, publish 6, resume after the first.
-#[tokio::test(flavor = "multi_thread")]
-async fn resume_after_eviction_reports_the_gap_first() {
-    Case::each(|case| async move {
-        let keep_two = |settings: &mut tidewire_tests::Settings| {
-            settings.retention.max_events = Some(2);
-        };
-        let gateway = Gateway::with(case.engine, keep_two);
-        let first = gateway.publish("orders.a", 1).await;
-        for data in 2..=6 {
-            gateway.publish("orders.a", data).await;
-        }
-
-        for topics in [&["orders.a"], &["orders.>"]] {
-            let mut subscriber = gateway.subscribe(case.transport, topics, &first).await;
-            assert!(!subscriber.resumed());
-            let gap = subscriber.gap().await;
-            assert_eq!(gap.reason, GapReason::Evicted);
-            assert_eq!(
-                (gap.after.as_str(), gap.topics.as_slice()),
-                (&*first, &[topics[0].to_owned()][..])
-            );
-            assert_eq!(subscriber.data(2).await, [5, 6]);
-
-            // From where the gap said that delivery goes on there is no gap any more.
-            let mut subscriber = gateway.subscribe(case.transport, topics, &gap.cursor).await;
-            assert_eq!(subscriber.data(2).await, [5, 6]);
-        }
-    })
-    .await;
-}
-
-/// Goal: a cursor of another log, and one from the future, are told and never stuck.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_foreign_cursor_and_one_of_the_future_are_gaps() {
-    Case::each(|case| async move {
-        let gateway = Gateway::start(case.engine);
-        let id = gateway.publish("a", 1).await;
-        let (epoch, _) = id.split_once('-').unwrap();
-
-        let mut subscriber = gateway
-            .subscribe(case.transport, &["a"], "foreign-41042")
-            .await;
-        assert_eq!(subscriber.gap().await.reason, GapReason::Epoch);
-        assert_eq!(subscriber.data(1).await, [1]);
-
-        let future = format!("{epoch}-41042");
-        let mut subscriber = gateway.subscribe(case.transport, &["a"], &future).await;
-        assert_eq!(subscriber.gap().await.reason, GapReason::Unknown);
-        gateway.publish("a", 2).await;
-        assert_eq!(subscriber.data(1).await, [2]);
     })
     .await;
 }
@@ -157,27 +101,5 @@ async fn a_subscriber_that_is_cut_anywhere_goes_on_on_any_transport() {
             assert!(!got.is_empty());
         }
         gateway.stop().await;
-    }
-}
-
-/// Goal: the last cursor received is a safe place, also before a gap is told. Method: keep 2, publish 6,
-/// cut between `hello` and the gap, resume with the cursor of `hello`.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cut_between_hello_and_the_gap_does_not_hide_the_gap() {
-    for engine in Engine::ALL {
-        let gateway = Gateway::with(engine, |settings| settings.retention.max_events = Some(2));
-        let first = gateway.publish("a", 1).await;
-        for data in 2..=6 {
-            gateway.publish("a", data).await;
-        }
-        for transport in [Transport::WebSocket, Transport::Sse] {
-            let cut = gateway.subscribe(transport, &["a"], &first).await;
-            let cursor = cut.cursor().to_owned();
-            drop(cut);
-            let mut subscriber = gateway.subscribe(transport, &["a"], &cursor).await;
-            assert!(!subscriber.resumed());
-            assert_eq!(subscriber.gap().await.reason, GapReason::Evicted);
-            assert_eq!(subscriber.data(2).await, [5, 6]);
-        }
     }
 }

@@ -43,7 +43,7 @@ impl Executable {
             Engine::Memory => "memory",
             Engine::Disk => "disk",
         };
-        let mut command = Command::new(binary());
+        let mut command = Command::new(Self::binary());
         // What a run of the tests is told is no configuration of the gateway.
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("TIDEWIRE_") {
@@ -83,6 +83,17 @@ impl Executable {
             child,
             certificate: std::fs::read(folder.join("tls/cert.pem")).unwrap(),
         }
+    }
+
+    /// The binary that stands beside the test's own folder of the same profile.
+    #[must_use]
+    pub fn binary() -> PathBuf {
+        if let Some(path) = std::env::var_os("TIDEWIRE_BIN") {
+            return path.into();
+        }
+        let test = std::env::current_exe().unwrap();
+        let profile = test.parent().and_then(Path::parent).unwrap();
+        profile.join("tidewire")
     }
 
     /// A folder for it.
@@ -141,14 +152,4 @@ impl Executable {
     pub async fn kill(mut self) {
         within(self.child.kill()).await.unwrap();
     }
-}
-
-/// The binary that stands beside the test's own folder of the same profile.
-fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("TIDEWIRE_BIN") {
-        return path.into();
-    }
-    let test = std::env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    profile.join("tidewire")
 }

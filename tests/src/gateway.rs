@@ -3,11 +3,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 use tidewire_bus::{
-    Bus, BusConfig, DiskConfig, DiskEngine, MemoryConfig, MemoryEngine, Retention, RetentionTable,
+    Bus, BusConfig, Clock, DiskConfig, DiskEngine, IDEMPOTENCY_WINDOW, MemoryConfig, MemoryEngine,
+    Retention, RetentionRule, RetentionTable,
 };
 use tidewire_client::{Client, NewEvent, Transport};
 use tidewire_server::{Listeners, ServerConfig, Tls};
@@ -37,8 +39,14 @@ pub struct Settings {
     pub server: ServerConfig,
     /// The window's.
     pub bus: BusConfig,
-    /// Of every topic.
+    /// Of every topic that no rule is for.
     pub retention: Retention,
+    /// The first whose pattern matches a topic applies.
+    pub rules: Vec<RetentionRule>,
+    /// How long a key is remembered.
+    pub idempotency_window: Duration,
+    /// What the engine goes by.
+    pub clock: Clock,
 }
 
 /// A running gateway. Dropping it ends it.
@@ -62,21 +70,38 @@ impl Gateway {
 
     /// Starts one with some settings. Needs a tokio runtime.
     pub fn with(engine: Engine, set: impl FnOnce(&mut Settings)) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::on(tempfile::tempdir().unwrap(), engine, set)
+    }
+
+    fn on(folder: TempDir, engine: Engine, set: impl FnOnce(&mut Settings)) -> Self {
         let mut settings = Settings {
             server: ServerConfig::new(Tls::SelfSigned {
                 folder: folder.path().join("tls"),
             }),
             bus: BusConfig::default(),
             retention: Retention::default(),
+            rules: Vec::new(),
+            idempotency_window: IDEMPOTENCY_WINDOW,
+            clock: Clock::system(),
         };
         set(&mut settings);
-        let retention = RetentionTable::new(Vec::new(), settings.retention);
+        let retention = RetentionTable::new(settings.rules, settings.retention);
         let engine: Arc<dyn tidewire_bus::Engine> = match engine {
-            Engine::Memory => Arc::new(MemoryEngine::new(MemoryConfig::default(), retention)),
+            Engine::Memory => {
+                let config = MemoryConfig {
+                    idempotency_window: settings.idempotency_window,
+                    clock: settings.clock,
+                    ..MemoryConfig::default()
+                };
+                Arc::new(MemoryEngine::new(config, retention))
+            }
             Engine::Disk => {
                 let log = folder.path().join("log");
-                let config = DiskConfig::default();
+                let config = DiskConfig {
+                    idempotency_window: settings.idempotency_window,
+                    clock: settings.clock,
+                    ..DiskConfig::default()
+                };
                 Arc::new(DiskEngine::open(&log, config, retention).unwrap())
             }
         };
@@ -126,11 +151,29 @@ impl Gateway {
     /// # Panics
     /// When there is no answer.
     pub async fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> String {
+        self.ask("POST", path, headers, body).await.1
+    }
+
+    /// A request with curl, over HTTP/2; gives the status and the body of the answer.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> (u16, String) {
         let mut curl = tokio::process::Command::new("curl");
-        curl.args(["--silent", "--show-error", "--http2", "--data-binary", "@-"])
+        curl.args(["--silent", "--show-error", "--http2", "--request", method])
+            .args(["--write-out", "%{http_code}"])
             .arg("--cacert")
             .arg(self.folder.path().join("tls/cert.pem"))
             .arg(format!("{}{path}", self.url));
+        if method == "POST" {
+            curl.args(["--data-binary", "@-"]);
+        }
         for (name, value) in headers {
             curl.arg("--header").arg(format!("{name}: {value}"));
         }
@@ -144,7 +187,9 @@ impl Gateway {
         drop(input);
         let output = within(curl.wait_with_output()).await.unwrap();
         assert!(output.status.success(), "{path}: {}", output.status);
-        String::from_utf8(output.stdout).unwrap()
+        let mut answer = String::from_utf8(output.stdout).unwrap();
+        let status = answer.split_off(answer.len() - 3);
+        (status.parse().unwrap(), answer)
     }
 
     /// Subscribes from a place: `now`, `start` or a cursor.
@@ -155,6 +200,22 @@ impl Gateway {
         after: &str,
     ) -> Subscriber {
         Subscriber::open(&self.client(), transport, topics, after).await
+    }
+
+    /// Ends it in order and starts another one on its folder.
+    pub async fn restart(self, engine: Engine, set: impl FnOnce(&mut Settings)) -> Self {
+        let Self {
+            bus,
+            folder,
+            shutdown,
+            server,
+            ..
+        } = self;
+        shutdown.cancel();
+        server.await.unwrap();
+        bus.stop().await;
+        drop(bus);
+        Self::on(folder, engine, set)
     }
 
     /// Ends it in order.

@@ -10,6 +10,7 @@
 )]
 
 mod executable;
+mod frames;
 mod gateway;
 mod subscriber;
 
@@ -21,6 +22,7 @@ use rand::rngs::StdRng;
 use tidewire_client::Transport;
 
 pub use executable::Executable;
+pub use frames::Frames;
 pub use gateway::{Engine, Gateway, Settings};
 pub use subscriber::{Seen, Subscriber};
 
