@@ -4,6 +4,7 @@
 //! as a whole when it was closed, it loses a part of the middle: that is found here, by its length.
 //! Source: fjall issue 311.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -23,21 +24,23 @@ struct Journal {
 impl Journals {
     /// Looks at the older journals in this folder.
     pub(super) fn before_opening(folder: &Path) -> io::Result<Self> {
-        let mut journals = Vec::new();
+        let mut found = BTreeMap::new();
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_suffix(".jnl"));
-            if let Some(number) = number.and_then(|number| number.parse().ok()) {
-                let file = File::open(entry.path())?;
-                let end = end_of_data(&file)?;
-                journals.push(Journal { number, file, end });
+            if let Some(number) = number.and_then(|number| number.parse::<u64>().ok()) {
+                found.insert(number, entry.path());
             }
         }
-        journals.sort_by_key(|journal| journal.number);
         // The newest is still written to: its end may be torn.
-        journals.pop();
-        Ok(Self(journals))
+        found.pop_last();
+        let journals = found.into_iter().map(|(number, path)| {
+            let file = File::open(path)?;
+            let end = end_of_data(&file)?;
+            Ok(Journal { number, file, end })
+        });
+        journals.collect::<io::Result<_>>().map(Self)
     }
 
     /// What opening the store has cut, if anything.
