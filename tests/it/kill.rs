@@ -85,3 +85,31 @@ async fn every_acknowledged_event_is_there_after_a_kill() {
     );
     assert!(slowest_start < Duration::from_secs(20), "{slowest_start:?}");
 }
+
+/// Goal: a relaxed durability is about the machine: a kill of the gateway loses nothing, and cursors go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_loses_nothing_under_a_relaxed_durability_either() {
+    for durability in ["interval", "none"] {
+        let folder = Executable::folder();
+        let relaxed = [
+            ("TIDEWIRE_DISK__DURABILITY", durability),
+            ("TIDEWIRE_DISK__SYNC_INTERVAL", "1h"),
+        ];
+        let start = || Executable::with(folder.path(), Engine::Disk, "127.0.0.1:0", &relaxed);
+        let gateway = start().await;
+        let mut first = None;
+        for n in 1..=100 {
+            let event = NewEvent::json("kill", &n).unwrap();
+            let answer = within(gateway.client().publish(&event)).await.unwrap();
+            first.get_or_insert(answer.id.to_string());
+        }
+        gateway.kill().await;
+        let gateway = start().await;
+        let client = gateway.client();
+        let first = first.unwrap();
+        let mut resumed = Subscriber::open(&client, Transport::Sse, &["kill"], &first).await;
+        assert!(resumed.resumed(), "{durability}");
+        let rest: Vec<_> = (2..=100).map(serde_json::Value::from).collect();
+        assert_eq!(resumed.data(99).await, rest, "{durability}");
+    }
+}

@@ -4,6 +4,7 @@
 
 mod conflation;
 mod delivery;
+mod failed_sync;
 mod gaps;
 mod idempotency;
 mod kill;
