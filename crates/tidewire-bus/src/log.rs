@@ -46,6 +46,8 @@ struct State {
     interests: Interests,
     /// The newest place that was applied.
     head: u64,
+    /// How often a topic was forgotten.
+    forgets: u64,
 }
 
 /// A session's hold on one interest.
@@ -84,6 +86,7 @@ impl Log {
                 window: Window::new(bounds.max_events, bounds.max_bytes),
                 interests: Interests::default(),
                 head,
+                forgets: 0,
             }),
         }
     }
@@ -136,6 +139,11 @@ impl Log {
             .all(|held| state.interests.get(held.id).has_all_after(after, oldest))
     }
 
+    /// Counts forgotten topics: what was read before it changed may have been forgotten since.
+    pub(crate) fn forgets(&self) -> u64 {
+        read(&self.state).forgets
+    }
+
     /// Sessions that would get an event of this topic.
     pub(crate) fn subscribers(&self, topic: &Topic) -> usize {
         read(&self.state).interests.subscribers(topic)
@@ -182,6 +190,7 @@ impl State {
                 }
                 FeedItem::Evicted { topic, evicted_to } => self.interests.lose(topic, *evicted_to),
                 FeedItem::Forgotten { topic, evicted_to } => {
+                    self.forgets += 1;
                     self.window.forget(topic, *evicted_to);
                     to_wake.extend(self.interests.forget(topic, *evicted_to));
                 }

@@ -78,8 +78,9 @@ pub struct Session {
     engine: Arc<dyn Engine>,
     state: State,
     /// What a conflating session has seen when a call is dropped in the middle of its looks: the next
-    /// call goes on there, or a client that sends much would never get anything.
-    ahead: Option<Box<Ahead>>,
+    /// call goes on there, or a client that sends much would never get anything. With it how often a topic
+    /// had been forgotten before.
+    ahead: Option<(u64, Box<Ahead>)>,
     registrations: BTreeMap<Pattern, Registration>,
     woken: Arc<Notify>,
     live: Arc<AtomicUsize>,
@@ -265,14 +266,25 @@ impl Session {
     async fn look_ahead(&mut self, deadline: Option<Instant>) -> Result<(Want, Got), ReadError> {
         let mut turn = None;
         loop {
-            let begin = || Box::new(self.state.look_ahead(Reach::FAR));
-            let want = self.ahead.get_or_insert_with(begin).want();
+            let begin = || {
+                (
+                    self.log.forgets(),
+                    Box::new(self.state.look_ahead(Reach::FAR)),
+                )
+            };
+            let (forgets, ahead) = self.ahead.get_or_insert_with(begin);
+            let (forgets, want) = (*forgets, ahead.want());
             let got = self.look(&want, LOOK).await?;
+            if self.log.forgets() != forgets {
+                // What was seen may be gone, and nobody gets what was forgotten.
+                self.ahead = None;
+                continue;
+            }
             let is_from_engine = got.evictions.is_some();
             let is_over = got.events.is_empty()
                 && deadline.is_some_and(|deadline| deadline <= Instant::now());
             let ahead = self.ahead.as_mut();
-            let goes_on = ahead.is_some_and(|ahead| self.state.look_on(ahead, got));
+            let goes_on = ahead.is_some_and(|(_, ahead)| self.state.look_on(ahead, got));
             // Nobody waits for a turn: whoever holds one may be slow. Without it this look is the read.
             if is_from_engine && turn.is_none() {
                 turn = AHEAD.try_acquire().ok();
@@ -280,7 +292,7 @@ impl Session {
             if goes_on && !is_over && (turn.is_some() || !is_from_engine) {
                 // Looks into the window never wait by themselves: others have their turn in between.
                 tokio::task::yield_now().await;
-            } else if let Some(ahead) = self.ahead.take() {
+            } else if let Some((_, ahead)) = self.ahead.take() {
                 let options = &self.options;
                 return Ok(ahead.finish(options.batch_max_events, options.batch_max_bytes));
             }

@@ -74,6 +74,22 @@ async fn what_was_seen_before_the_patterns_changed_is_looked_at_anew() {
     assert_eq!(batch.events[0].event().topic().as_str(), "t.2");
 }
 
+/// Goal: nobody gets an event once its topic was forgotten. Method: it is forgotten while a read is halfway.
+#[tokio::test]
+async fn what_was_forgotten_halfway_through_a_read_is_not_delivered() {
+    let bus = bus_with(10_000).await;
+    let mut session = bus.open(conflate());
+    let all = vec![Pattern::parse(">").unwrap()];
+    session.subscribe(all, StartAt::Start).await.unwrap();
+    let halfway = timeout(Duration::ZERO, session.next()).await;
+    assert!(halfway.is_err());
+    let topic = Topic::parse("t.9").unwrap();
+    bus.forget(&topic).await.unwrap();
+    let batch = session.next().await.unwrap();
+    let topics = batch.events.iter().map(|event| event.event().topic());
+    assert!(!topics.collect::<Vec<_>>().contains(&&topic));
+}
+
 /// Goal: a session is a cursor: between two batches it holds none of the events that it has seen. Method: count
 /// who holds each event, before and after a read that has kept ten and delivered two.
 #[tokio::test]
