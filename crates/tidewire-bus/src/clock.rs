@@ -2,8 +2,8 @@
 //! Shape: two readings. The wall clock stamps events; the steady clock says how old something is, so a
 //! step of the wall clock, forwards or back, makes nothing older or younger.
 //! Unit: milliseconds since the Unix epoch.
-//! Bound: the steady clock begins at the wall clock's time when it is made; a step that happens while
-//! the gateway is down does count.
+//! Bound: the steady clock begins at the wall clock's time when it is made, or goes on where it was when
+//! a log was last written to; only a step forwards that happens while the gateway is down counts.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -41,6 +41,23 @@ impl Clock {
     #[must_use]
     pub fn now(&self) -> Now {
         (self.0)()
+    }
+
+    /// The same clock, its steady reading going on from that of an earlier process. What the wall clock says
+    /// has passed since counts; that it has gone back does not.
+    pub(crate) fn going_on_from(&self, last: Now) -> Self {
+        let began = self.now();
+        let passed_ms = began.wall_ms.saturating_sub(last.wall_ms);
+        let begin_ms = last.steady_ms.saturating_add(passed_ms);
+        let clock = self.clone();
+        Self::from_fn(move || {
+            let now = clock.now();
+            let since_ms = now.steady_ms.saturating_sub(began.steady_ms);
+            Now {
+                steady_ms: begin_ms.saturating_add(since_ms),
+                ..now
+            }
+        })
     }
 }
 

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidewire_protocol::{Cursor, Gap, GapReason, Pattern, StartAt};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use crate::encoded::Encoded;
@@ -78,12 +78,21 @@ pub struct Session {
     engine: Arc<dyn Engine>,
     state: State,
     /// What a conflating session has seen when a call is dropped in the middle of its looks: the next
-    /// call goes on there, or a client that sends much would never get anything. With it how often a topic
-    /// had been forgotten before.
-    ahead: Option<(u64, Box<Ahead>)>,
+    /// call goes on there, or a client that sends much would never get anything.
+    halfway: Option<Box<Halfway>>,
     registrations: BTreeMap<Pattern, Registration>,
     woken: Arc<Notify>,
     live: Arc<AtomicUsize>,
+}
+
+/// A look ahead that is under way.
+#[derive(Debug)]
+struct Halfway {
+    ahead: Ahead,
+    /// How often a topic had been forgotten before it.
+    forgets: u64,
+    /// Held for as long as events out of the engine are.
+    turn: Option<SemaphorePermit<'static>>,
 }
 
 /// Where a subscription begins, before the state knows.
@@ -112,7 +121,7 @@ impl Session {
             id: crate::epoch::random_id(),
             options,
             state: State::new(engine.epoch(), engine.head()),
-            ahead: None,
+            halfway: None,
             log,
             engine,
             registrations: BTreeMap::new(),
@@ -168,7 +177,7 @@ impl Session {
             }
         };
         let resumed = matches!(start, StartAt::After(_)) && begin.gap.is_none();
-        self.ahead = None;
+        self.halfway = None;
         self.state
             .subscribe(&patterns, begin.after, begin.told, begin.gap);
         Ok(Subscribed {
@@ -179,7 +188,7 @@ impl Session {
 
     /// Takes patterns away: no event of them is delivered afterwards.
     pub fn unsubscribe(&mut self, patterns: &[Pattern]) {
-        self.ahead = None;
+        self.halfway = None;
         for pattern in patterns {
             if self.state.unsubscribe(pattern) {
                 self.release(pattern);
@@ -264,37 +273,39 @@ impl Session {
     /// # Cancel safety
     /// What was seen stays in the session; its turn is given back.
     async fn look_ahead(&mut self, deadline: Option<Instant>) -> Result<(Want, Got), ReadError> {
-        let mut turn = None;
         loop {
             let begin = || {
-                (
-                    self.log.forgets(),
-                    Box::new(self.state.look_ahead(Reach::FAR)),
-                )
+                Box::new(Halfway {
+                    ahead: self.state.look_ahead(Reach::FAR),
+                    forgets: self.log.forgets(),
+                    turn: None,
+                })
             };
-            let (forgets, ahead) = self.ahead.get_or_insert_with(begin);
-            let (forgets, want) = (*forgets, ahead.want());
+            let want = self.halfway.get_or_insert_with(begin).ahead.want();
             let got = self.look(&want, LOOK).await?;
-            if self.log.forgets() != forgets {
+            let Some(mut halfway) = self.halfway.take() else {
+                continue;
+            };
+            if self.log.forgets() != halfway.forgets {
                 // What was seen may be gone, and nobody gets what was forgotten.
-                self.ahead = None;
                 continue;
             }
             let is_from_engine = got.evictions.is_some();
             let is_over = got.events.is_empty()
                 && deadline.is_some_and(|deadline| deadline <= Instant::now());
-            let ahead = self.ahead.as_mut();
-            let goes_on = ahead.is_some_and(|(_, ahead)| self.state.look_on(ahead, got));
+            let goes_on = self.state.look_on(&mut halfway.ahead, got);
             // Nobody waits for a turn: whoever holds one may be slow. Without it this look is the read.
-            if is_from_engine && turn.is_none() {
-                turn = AHEAD.try_acquire().ok();
+            if is_from_engine && halfway.turn.is_none() {
+                halfway.turn = AHEAD.try_acquire().ok();
             }
-            if goes_on && !is_over && (turn.is_some() || !is_from_engine) {
+            if goes_on && !is_over && (halfway.turn.is_some() || !is_from_engine) {
+                self.halfway = Some(halfway);
                 // Looks into the window never wait by themselves: others have their turn in between.
                 tokio::task::yield_now().await;
-            } else if let Some((_, ahead)) = self.ahead.take() {
+            } else {
                 let options = &self.options;
-                return Ok(ahead.finish(options.batch_max_events, options.batch_max_bytes));
+                let (events, bytes) = (options.batch_max_events, options.batch_max_bytes);
+                return Ok(halfway.ahead.finish(events, bytes));
             }
         }
     }

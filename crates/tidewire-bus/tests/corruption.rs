@@ -16,8 +16,8 @@ use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 use tidewire_bus::engine::{Page, Read};
 use tidewire_bus::{
-    Append, DiskConfig, DiskEngine, Engine, OpenError, ReadError, Retention, RetentionRule,
-    RetentionTable,
+    Append, DiskConfig, DiskEngine, Engine, IdempotencyKey, OpenError, ReadError, Retention,
+    RetentionRule, RetentionTable,
 };
 use tidewire_protocol::{Epoch, EventBody, Pattern, Topic};
 
@@ -75,10 +75,15 @@ impl Specimen {
                 let topic = *TOPICS.choose(rng).unwrap();
                 let json = json(rng, longest);
                 events.push((topic, json.clone()));
+                let key = rng.random_bool(0.3).then(|| IdempotencyKey {
+                    publisher: "p".into(),
+                    key: events.len().to_string(),
+                    element: None,
+                });
                 Append {
                     topic: Topic::parse(topic).unwrap(),
                     body: EventBody::from_stored(json.into()),
-                    key: None,
+                    key,
                 }
             });
             let batch = batch.collect();
@@ -86,11 +91,15 @@ impl Specimen {
             assert!(answers.iter().all(Result::is_ok));
         }
         let epoch = engine.epoch();
+        // The mark as a kill would leave it: not as it is once more written at the end.
+        let mark = folder.path().join("head");
+        let marked = fs::read(&mark).unwrap();
         engine.stop().await;
         drop(engine);
         pump.abort();
         // Another start cuts off the zeros that a new journal ends with.
         open(folder.path()).unwrap().stop().await;
+        fs::write(mark, marked).unwrap();
         let copy = tempfile::tempdir().unwrap();
         for file in files(folder.path()) {
             let to = copy.path().join(file.strip_prefix(folder.path()).unwrap());
@@ -249,6 +258,12 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 /// Damages one file and says what was done.
 fn damage(folder: &Path, rng: &mut StdRng) -> String {
     let mut files = files(folder);
+    // Where a list of tables is damaged the library may abort the whole process: the tests of the command line
+    // show what is said then.
+    files.retain(|file| {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        !(name.starts_with('v') && name != "version")
+    });
     if rng.random() {
         files.retain(|file| file.extension().is_some_and(|extension| extension == "jnl"));
     }

@@ -123,6 +123,20 @@ async fn a_folder_in_use_and_one_of_another_format_are_refused() {
     assert_eq!(open(folder.path()).epoch(), id.epoch);
 }
 
+/// Goal: a store that has lost a keyspace is refused, also once opening it has made the keyspace anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_lost_a_part_is_refused_from_then_on() {
+    for keyspace in ["1", "2"] {
+        let (folder, _) = closed().await;
+        let part = folder.path().join("keyspaces").join(keyspace);
+        fs::remove_file(part.join("current")).unwrap();
+        for _ in 0..3 {
+            let refused = try_open(folder.path(), DiskConfig::default()).unwrap_err();
+            assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+        }
+    }
+}
+
 /// Goal: the bounds of a commit hold. Method: appends at once, with time to wait for one another; the
 /// mark counts the commits.
 #[tokio::test(flavor = "multi_thread")]
@@ -137,13 +151,23 @@ async fn a_commit_takes_what_comes_within_its_wait_and_its_bounds() {
         let engine = try_open(folder.path(), config).unwrap();
         let group = || mark(folder.path(), "group").parse::<u64>().unwrap();
         let before = group();
-        let appends = (0..40).map(|data| {
+        let mut first = tokio::spawn({
+            let engine = Arc::clone(&engine);
+            async move { publish(&engine, 0).await.unwrap() }
+        });
+        if !wait.is_zero() {
+            // It waits for others, and would be answered at once if it did not.
+            let answered = tokio::time::timeout(Duration::from_millis(200), &mut first).await;
+            assert!(answered.is_err(), "it was not waited for more");
+        }
+        let appends = (1..40).map(|data| {
             let engine = Arc::clone(&engine);
             tokio::spawn(async move { publish(&engine, data).await.unwrap() })
         });
         for append in appends.collect::<Vec<_>>() {
             within(append).await.unwrap();
         }
+        within(first).await.unwrap();
         group() - before
     };
     // The wait ends with the bound, so that nothing here takes as long.

@@ -286,3 +286,53 @@ async fn a_loss_among_many_topics_is_told_to_those_that_it_concerns() {
     }
     engine.stop().await;
 }
+
+/// Goal: a step of the wall clock counts after a restart no more than before it. Method: a clock that was a
+/// day behind is set right, then the engine starts again, with a steady clock that begins anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_step_of_the_wall_clock_counts_after_a_restart_no_more_than_before() {
+    const DAY_MS: u64 = 24 * 3_600 * 1_000;
+    let folder = tempfile::tempdir().unwrap();
+    let wall_ms = Arc::new(AtomicU64::new(1_000_000_000_000));
+    let steady_ms = Arc::new(AtomicU64::new(1_000_000_000_000));
+    let clock = || {
+        let (wall, steady) = (Arc::clone(&wall_ms), Arc::clone(&steady_ms));
+        Clock::from_fn(move || Now {
+            wall_ms: wall.load(Ordering::SeqCst),
+            steady_ms: steady.load(Ordering::SeqCst),
+        })
+    };
+    let passes = |ms| {
+        wall_ms.fetch_add(ms, Ordering::SeqCst);
+        steady_ms.fetch_add(ms, Ordering::SeqCst);
+    };
+    let start = || {
+        Bus::start(
+            disk(folder.path(), &clock(), keep(None, Some(HOUR))),
+            BusConfig::default(),
+        )
+    };
+    for is_forwards in [true, false] {
+        let bus = start();
+        publish(&bus, "due", 1).await;
+        passes(HOUR.as_millis() as u64 - 60_000);
+        publish(&bus, "kept", 1).await;
+        if is_forwards {
+            wall_ms.fetch_add(DAY_MS, Ordering::SeqCst);
+        } else {
+            wall_ms.fetch_sub(DAY_MS, Ordering::SeqCst);
+        }
+        publish(&bus, "kept", 1).await;
+        bus.stop().await;
+        drop(bus);
+
+        steady_ms.store(wall_ms.load(Ordering::SeqCst), Ordering::SeqCst);
+        passes(60_001);
+        let bus = start();
+        retained(&bus, "due", 0).await;
+        retained(&bus, "kept", 2).await;
+        passes(HOUR.as_millis() as u64);
+        retained(&bus, "kept", 0).await;
+        bus.stop().await;
+    }
+}

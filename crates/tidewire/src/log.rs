@@ -34,10 +34,17 @@ pub(crate) fn start() -> Result<()> {
                 .with_writer(|| Line),
         )
         .init();
-    // A panic is a line like any other: the first line of a start that fails is not that of a library.
     std::panic::set_hook(Box::new(|panic| {
         let backtrace = std::backtrace::Backtrace::capture();
         tracing::error!(%backtrace, "{panic}");
+        if held().is_some() {
+            // The store's library asserts where it meets damage, and may abort while it cleans up: the reason
+            // would never be told.
+            let panic = panic.to_string().replace('\n', " ");
+            eprintln!("tidewire: the start failed: {panic}. {CURE}");
+            release();
+            std::process::exit(1);
+        }
     }));
     Ok(())
 }
@@ -53,6 +60,9 @@ pub(crate) fn release() {
 fn says_nothing_secret(metadata: &tracing::Metadata<'_>) -> bool {
     *metadata.level() < Level::TRACE || metadata.target().starts_with("tidewire")
 }
+
+/// Nothing but the data folder is read at a start without being checked.
+const CURE: &str = "If the data folder is damaged: Put back a copy of the folder, or move it away to begin an empty log in a new epoch";
 
 struct Line;
 

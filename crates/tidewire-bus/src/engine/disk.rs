@@ -200,7 +200,7 @@ impl DiskEngine {
             let store = store
                 .as_ref()
                 .ok_or_else(|| StoreError::Lost(CLOSED.into()))?;
-            look(&Reader::new(store)?)
+            look(&Reader::new(store, shared.head.load(Ordering::Acquire))?)
         });
         match task.await {
             Ok(Ok(read)) => Ok(read),

@@ -280,6 +280,7 @@ impl Group {
     /// Everything as one batch. It counts as the next group.
     pub(super) fn take_batch(&mut self, store: &Store, topics: &Topics) -> OwnedWriteBatch {
         self.meta.group += 1;
+        self.meta.now = self.now;
         let mut batch = store.db.batch();
         for (place, (number, entry, value)) in std::mem::take(&mut self.events) {
             batch.insert(&store.events, place.to_be_bytes(), value);

@@ -42,14 +42,15 @@ impl Loaded {
         retention: RetentionTable,
     ) -> Result<Self, StoreError> {
         let meta = store.meta(&store.db.snapshot())?;
+        let clock = config.clock.going_on_from(meta.now);
         let mut loaded = Self {
-            keys: store.load_keys(config)?,
+            keys: store.load_keys(config.idempotency_window, clock.now())?,
             topics: Topics::new(store.clone(), retention),
             store,
             mark,
             meta,
             durability: config.durability,
-            clock: config.clock.clone(),
+            clock,
             is_unsynced: false,
             is_mark_unsynced: false,
         };
@@ -77,17 +78,16 @@ impl Loaded {
     /// Makes the group as durable as was promised, and then marks it.
     pub(super) fn commit(&mut self, group: &mut Group) -> Result<(), StoreError> {
         if !group.is_empty() {
-            let mode = match self.durability {
-                Durability::Always => PersistMode::SyncData,
-                Durability::Interval | Durability::None => PersistMode::Buffer,
-            };
             let batch = group.take_batch(&self.store, &self.topics);
-            batch.durability(Some(mode)).commit()?;
-            self.is_unsynced = self.durability != Durability::Always;
+            // Two steps, to tell a write that failed from a sync that did. Readers do not see beyond the head.
+            batch.durability(Some(PersistMode::Buffer)).commit()?;
+            self.is_unsynced = true;
+            if self.durability == Durability::Always {
+                self.sync()?;
+            }
             let mark = self.store.mark(group.meta, self.durability, State::Open);
             self.mark.write(&mark)?;
             self.is_mark_unsynced = true;
-            self.topics.committed(group.dirty.iter());
             let mut keys: Vec<_> = std::mem::take(&mut group.keys).into_iter().collect();
             keys.sort_unstable_by_key(|(_, first)| first.place);
             for (name, first) in keys {
@@ -95,14 +95,16 @@ impl Loaded {
             }
         }
         // Also of an empty group: it may have given a number to a topic that it only looked at.
+        self.topics.committed(group.dirty.iter());
         self.meta = group.meta;
         Ok(())
     }
 
-    /// Syncs what a relaxed durability has left unsynced.
+    /// Syncs what was committed.
     pub(super) fn sync(&mut self) -> Result<(), StoreError> {
         if std::mem::take(&mut self.is_unsynced) {
-            self.store.db.persist(PersistMode::SyncData)?;
+            let synced = self.store.db.persist(PersistMode::SyncData);
+            synced.map_err(StoreError::Sync)?;
         }
         Ok(())
     }

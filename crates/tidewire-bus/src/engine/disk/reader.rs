@@ -31,9 +31,11 @@ enum Matched {
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(store: &'a Store) -> Result<Self, StoreError> {
+    /// `head`: what stands beyond it is not acknowledged yet.
+    pub(super) fn new(store: &'a Store, head: u64) -> Result<Self, StoreError> {
         let snapshot = store.db.snapshot();
-        let meta = store.meta(&snapshot)?;
+        let mut meta = store.meta(&snapshot)?;
+        meta.head = meta.head.min(head);
         Ok(Self {
             store,
             snapshot,
@@ -218,6 +220,7 @@ impl<'a> Reader<'a> {
 
     /// The places of these topics' events between the bounds, in one order.
     fn merged(&self, topics: &[TopicRecord], after: u64, before: u64, descending: bool) -> Merge {
+        let before = before.min(self.meta.head + 1);
         let streams = topics.iter().map(|topic| {
             let after = after.max(topic.evicted_to);
             let from = Entry::key(topic.number, after);
@@ -243,6 +246,7 @@ impl<'a> Reader<'a> {
         before: u64,
         descending: bool,
     ) -> impl Iterator<Item = Result<(u64, fjall::UserValue), StoreError>> {
+        let before = before.min(self.meta.head + 1);
         let bounds = (
             Bound::Excluded(after.to_be_bytes()),
             Bound::Excluded(before.max(after + 1).to_be_bytes()),

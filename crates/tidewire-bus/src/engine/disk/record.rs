@@ -18,6 +18,7 @@
 use bytes::Bytes;
 use tidewire_protocol::{EventBody, Topic};
 
+use crate::clock::Now;
 use crate::idempotency::{Digest16, FirstPublish};
 
 /// The layout of this file. A store of another number is refused.
@@ -51,6 +52,8 @@ pub(super) struct Meta {
     pub(super) next_topic: u64,
     /// Counts commits.
     pub(super) group: u64,
+    /// When the newest one was made.
+    pub(super) now: Now,
 }
 
 impl Meta {
@@ -61,17 +64,28 @@ impl Meta {
             self.evicted_to,
             self.next_topic,
             self.group,
+            self.now.wall_ms,
+            self.now.steady_ms,
         ])
     }
 
     pub(super) fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
-        let [head, evictions, evicted_to, next_topic, group] = split(bytes, "meta")?;
+        let [
+            head,
+            evictions,
+            evicted_to,
+            next_topic,
+            group,
+            wall_ms,
+            steady_ms,
+        ] = split(bytes, "meta")?;
         Ok(Self {
             head,
             evictions,
             evicted_to,
             next_topic,
             group,
+            now: Now { wall_ms, steady_ms },
         })
     }
 }

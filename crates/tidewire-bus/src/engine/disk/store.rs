@@ -4,6 +4,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable, Snapshot};
 use tidewire_protocol::Epoch;
@@ -12,6 +13,7 @@ use super::journals::Journals;
 use super::mark::{Found, Mark, MarkFile, State};
 use super::record::{self, Damaged, FORMAT, Meta, TAIL_KEY};
 use super::{DiskConfig, Durability};
+use crate::clock::Now;
 use crate::epoch;
 use crate::idempotency::Keys;
 
@@ -61,6 +63,8 @@ pub(super) enum StoreError {
     Fjall(#[from] fjall::Error),
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("a sync failed: {0}")]
+    Sync(fjall::Error),
     #[error("{0}")]
     Damaged(#[from] Damaged),
     #[error("{0}")]
@@ -70,11 +74,16 @@ pub(super) enum StoreError {
 }
 
 impl StoreError {
-    /// Whether it may pass by itself: there was no space, or the store has given up after a failure
-    /// in its background, where nothing that was acknowledged is at stake.
-    pub(super) fn may_pass(&self) -> bool {
-        if matches!(self, Self::Fjall(fjall::Error::Poisoned)) {
-            return true;
+    /// The store has given up after a failure in its background.
+    pub(super) fn is_of_background(&self) -> bool {
+        matches!(self, Self::Fjall(fjall::Error::Poisoned))
+    }
+
+    /// Whether something could not be written for want of space. A sync is another matter: what the system
+    /// has of it afterwards is not known.
+    pub(super) fn is_full(&self) -> bool {
+        if matches!(self, Self::Sync(_)) {
+            return false;
         }
         let mut cause = Some(self as &(dyn std::error::Error + 'static));
         while let Some(error) = cause {
@@ -271,22 +280,18 @@ impl Store {
     }
 
     /// The idempotency keys that are still in their window.
-    pub(super) fn load_keys(&self, config: &DiskConfig) -> Result<Keys, StoreError> {
-        let now_ms = config.clock.now().steady_ms;
+    pub(super) fn load_keys(&self, window: Duration, now: Now) -> Result<Keys, StoreError> {
         let mut found = Vec::new();
         for guard in self.state.prefix([record::KEYS]) {
             let (key, value) = guard.into_inner()?;
-            let (name, mut first) = record::parse_first_publish(&key, &value)?;
-            // The clock was ahead when it was written.
-            first.since_ms = first.since_ms.min(now_ms);
-            found.push((name, first));
+            found.push(record::parse_first_publish(&key, &value)?);
         }
         found.sort_unstable_by_key(|(_, first)| first.place);
-        let mut keys = Keys::new(config.idempotency_window);
+        let mut keys = Keys::new(window);
         for (name, first) in found {
             keys.remember(name, first);
         }
-        for name in keys.expire(now_ms) {
+        for name in keys.expire(now.steady_ms) {
             self.state.remove(record::idempotency_key(&name))?;
         }
         Ok(keys)
@@ -331,12 +336,13 @@ pub(super) fn explain(folder: &Path, error: StoreError) -> OpenError {
             detail: format!("{storage:?}"),
         },
         StoreError::OtherFormat(found) => OpenError::OtherFormat { folder, found },
-        error @ (StoreError::Fjall(_) | StoreError::Damaged(_) | StoreError::Lost(_)) => {
-            OpenError::Damaged {
-                folder,
-                detail: error.to_string(),
-            }
-        }
+        error @ (StoreError::Fjall(_)
+        | StoreError::Sync(_)
+        | StoreError::Damaged(_)
+        | StoreError::Lost(_)) => OpenError::Damaged {
+            folder,
+            detail: error.to_string(),
+        },
     }
 }
 
@@ -354,6 +360,18 @@ const MEMTABLE_BYTES: u64 = 16 << 20;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Goal: a store of which one keyspace has lost a commit is refused, also the next time.
+    #[test]
+    fn a_store_whose_keyspaces_disagree_is_refused_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(folder.path(), &DiskConfig::default());
+        let (store, _) = open().unwrap();
+        store.events.insert(TAIL_KEY, 1_u64.to_be_bytes()).unwrap();
+        drop(store);
+        assert!(matches!(open(), Err(StoreError::Lost(_))));
+        assert!(matches!(open(), Err(StoreError::Lost(_))));
+    }
 
     /// Goal: a log goes on in its epoch only where nothing can be missing from its end.
     #[test]

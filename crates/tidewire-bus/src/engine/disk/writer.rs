@@ -127,7 +127,8 @@ impl Writer {
     /// How long to wait for a request.
     fn pause(&self) -> Duration {
         let next = match &self.trouble {
-            Some(trouble) => trouble.next_attempt,
+            Some(Trouble::Passing { next_attempt, .. }) => *next_attempt,
+            Some(Trouble::ForGood) => return SWEEP_INTERVAL,
             None if self.config.durability == Durability::Interval => {
                 self.next_sync.min(self.next_sweep)
             }
@@ -269,7 +270,7 @@ fn stage(
     request: Request,
     loaded: &mut Loaded,
     group: &mut Group,
-) -> Result<Option<Staged>, (StoreError, Option<Staged>)> {
+) -> Result<Option<Staged>, (Box<StoreError>, Option<Staged>)> {
     match request {
         Request::Append {
             batch,
@@ -299,12 +300,12 @@ fn stage(
             };
             match failed {
                 None => Ok(Some(staged)),
-                Some(error) => Err((error, Some(staged))),
+                Some(error) => Err((Box::new(error), Some(staged))),
             }
         }
         Request::Forget { topic, reply } => match loaded.forget(group, &topic) {
             Ok(()) => Ok(Some(Staged::Forget { reply })),
-            Err(error) => Err((error, Some(Staged::Forget { reply }))),
+            Err(error) => Err((Box::new(error), Some(Staged::Forget { reply }))),
         },
         Request::Stop => Ok(None),
     }

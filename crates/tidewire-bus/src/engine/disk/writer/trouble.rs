@@ -9,26 +9,33 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Staged, Writer, unknown};
 use crate::engine::RETRY_AFTER;
+use crate::engine::disk::Durability;
 use crate::engine::disk::loaded::Loaded;
-use crate::engine::disk::store::{Store, StoreError};
+use crate::engine::disk::store::{Store, StoreError, is_full};
 use crate::engine::feed::{FeedItem, Reservation};
 use crate::lock::write;
 
 /// See the module.
-pub(super) struct Trouble {
-    /// When the store is looked at again; far away where that does not help.
-    pub(super) next_attempt: Instant,
-    /// The group whose commit failed, where it may turn out to be stored.
-    group: Option<UnknownGroup>,
+pub(super) enum Trouble {
+    /// There was no space: the store is opened again once there is.
+    Passing {
+        /// When it is looked at again.
+        next_attempt: Instant,
+        /// The group whose commit failed.
+        group: UnknownGroup,
+    },
+    /// Until a restart.
+    ForGood,
 }
 
-struct UnknownGroup {
+/// It may turn out to be stored.
+pub(super) struct UnknownGroup {
     number: u64,
-    /// What the feed is told if it is stored.
+    /// What the feed is told then.
     items: Vec<FeedItem>,
     /// The room that its events have in the feed.
     reservations: Vec<Reservation>,
@@ -38,19 +45,20 @@ impl Writer {
     /// Takes no more events for now, and says so to those who wait. `items`: what the feed has to be told
     /// if the group turns out to be stored.
     pub(super) fn fail(&mut self, error: &StoreError, items: Vec<FeedItem>, staged: Vec<Staged>) {
-        let Some(loaded) = self.loaded.as_ref().filter(|_| error.may_pass()) else {
+        let may_pass = error.is_full() || error.is_of_background() && self.is_background_harmless();
+        let Some(loaded) = self.loaded.as_ref().filter(|_| may_pass) else {
             self.fail_for_good(error, staged);
             return;
         };
         tracing::error!(%error, "a commit failed: events are taken again once the disk has space");
         self.shared.set_failure(Some(error.to_string()));
-        self.trouble = Some(Trouble {
+        self.trouble = Some(Trouble::Passing {
             next_attempt: Instant::now() + RETRY_AFTER,
-            group: Some(UnknownGroup {
+            group: UnknownGroup {
                 number: loaded.meta.group + 1,
                 items,
                 reservations: answer_unknown(staged),
-            }),
+            },
         });
     }
 
@@ -59,21 +67,25 @@ impl Writer {
         tracing::error!(%error, "the store failed: no more events are taken until a restart");
         self.shared.set_failure(Some(error.to_string()));
         answer_unknown(staged);
-        self.trouble = Some(Trouble {
-            next_attempt: Instant::now() + FAR_AWAY,
-            group: None,
-        });
+        self.trouble = Some(Trouble::ForGood);
+    }
+
+    /// Why the store gave up in its background is not known. Nothing that was acknowledged is at stake where
+    /// each answer was synced before; elsewhere it is taken for a full disk only if the disk is full.
+    fn is_background_harmless(&self) -> bool {
+        self.config.durability == Durability::Always
+            || probe(&self.folder).is_err_and(|error| is_full(&error))
     }
 
     /// Opens the store again, if it is time and there is space.
     pub(super) fn try_again(&mut self, now: Instant) {
-        let Some(trouble) = &mut self.trouble else {
+        let Some(Trouble::Passing { next_attempt, .. }) = &mut self.trouble else {
             return;
         };
-        if trouble.group.is_none() || now < trouble.next_attempt {
+        if now < *next_attempt {
             return;
         }
-        trouble.next_attempt = now + RETRY_AFTER;
+        *next_attempt = now + RETRY_AFTER;
         if let Err(error) = probe(&self.folder) {
             tracing::debug!(%error, "the disk takes no events yet");
             return;
@@ -83,7 +95,7 @@ impl Writer {
                 self.shared.set_failure(None);
                 tracing::info!("the store takes events again");
             }
-            Err(error) if error.may_pass() => {
+            Err(error) if error.is_full() => {
                 tracing::warn!(%error, "the store does not open yet");
             }
             Err(error) => self.fail_for_good(&error, Vec::new()),
@@ -104,8 +116,7 @@ impl Writer {
         let loaded = Loaded::new(store.clone(), mark, &self.config, self.retention.clone())?;
         *slot = Some(store);
         drop(slot);
-        if let Some(Trouble { group, .. }) = self.trouble.take()
-            && let Some(group) = group
+        if let Some(Trouble::Passing { group, .. }) = self.trouble.take()
             && loaded.meta.group == group.number
         {
             self.shared.set_head(loaded.meta.head);
@@ -159,6 +170,5 @@ fn probe(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// A group and the tables that opening may write.
-const PROBE_BYTES: usize = 8 << 20;
-const FAR_AWAY: Duration = Duration::from_secs(3_600);
+/// What opening may write before it is done: the memory of both keyspaces.
+const PROBE_BYTES: usize = 32 << 20;
