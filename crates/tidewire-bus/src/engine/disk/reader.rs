@@ -343,6 +343,54 @@ const SCAN_MAX: usize = 16_384;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::disk::{DiskConfig, DiskEngine};
+    use crate::engine::{Append, Engine, Seek};
+    use crate::retention::RetentionTable;
+    use crate::testing::body;
+
+    /// Goal: what is written and not yet acknowledged is read by nobody, in either direction, by index or by
+    /// going through the log.
+    #[tokio::test]
+    async fn nothing_is_read_beyond_the_head() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = DiskConfig::default();
+        let engine = DiskEngine::open(folder.path(), config.clone(), RetentionTable::default());
+        let engine = engine.unwrap();
+        let event = |data| Append {
+            topic: Topic::parse(&format!("t.{data}")).unwrap(),
+            body: body(data),
+            key: None,
+        };
+        // More topics than are merged.
+        for part in 0..6 {
+            let batch = (part * 100..(part + 1) * 100).map(event);
+            engine.append(batch.collect()).await;
+        }
+        engine.stop().await;
+        let (store, _mark) = Store::open(folder.path(), &config).unwrap();
+        let reader = Reader::new(&store, 7).unwrap();
+        for (pattern, last) in [(">", 7), ("t.6", 7), ("t.7", 0)] {
+            let patterns = vec![Pattern::parse(pattern).unwrap()];
+            for descending in [false, true] {
+                let page = reader.read(&Read {
+                    patterns: patterns.clone(),
+                    after: 0,
+                    before: u64::MAX,
+                    descending,
+                    told: vec![0],
+                    max_events: 1_000,
+                    max_bytes: usize::MAX,
+                });
+                let page = page.unwrap();
+                let newest = page.events.iter().map(|event| event.place()).max();
+                assert_eq!(newest.unwrap_or(0), last, "{pattern}");
+                assert!(page.at_end && page.examined <= 7);
+            }
+            let mut search = Search::new(patterns, Seek::Newest(1));
+            let sought = reader.seek(&mut search).unwrap().unwrap();
+            assert_eq!(sought.after, if last == 0 { 7 } else { 6 }, "{pattern}");
+        }
+    }
 
     fn merged(streams: &[&[u64]], descending: bool) -> Vec<u64> {
         let streams: Vec<Vec<u64>> = streams.iter().map(|stream| stream.to_vec()).collect();
