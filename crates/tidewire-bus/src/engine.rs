@@ -63,7 +63,9 @@ pub trait Engine: std::fmt::Debug + Send + Sync + 'static {
     /// What is retained of one topic.
     fn topic(&self, topic: Topic) -> BoxFuture<'_, Result<Retained, ReadError>>;
 
-    /// Forgets every event of the topic that there is now. What was forgotten counts as evicted.
+    /// Forgets every event of the topic that there is now. What was forgotten counts as evicted. The feed is
+    /// told up to which place the topic's events are gone, also where retention had taken them all before:
+    /// the log may still have some.
     fn forget(&self, topic: Topic) -> BoxFuture<'_, Result<(), AppendError>>;
 
     /// What was appended, in log order. There is one receiver; the second call gives `None`.

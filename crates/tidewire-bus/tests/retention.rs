@@ -336,3 +336,59 @@ async fn a_step_of_the_wall_clock_counts_after_a_restart_no_more_than_before() {
         bus.stop().await;
     }
 }
+
+/// Goal: forgetting reaches what retention took before and the log in memory still has. Method: somebody holds
+/// the pattern, so that it is read from memory. Found by the conformance suite.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_retention_took_before_is_forgotten_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let rule = |topics: &str, max_events| tidewire_bus::RetentionRule {
+        topics: Pattern::parse(topics).unwrap(),
+        limits: Retention {
+            max_events,
+            max_bytes: None,
+            max_age: None,
+        },
+    };
+    let rules = || RetentionTable::new(vec![rule("a.none", Some(0))], Retention::default());
+    let engines: [Arc<dyn Engine>; 2] = [
+        Arc::new(MemoryEngine::new(MemoryConfig::default(), rules())),
+        disk(folder.path(), &Clock::system(), rules()),
+    ];
+    for engine in engines {
+        let bus = Bus::start(engine, BusConfig::default());
+        let all = || vec![Pattern::parse("a.*").unwrap()];
+        let mut holds = bus.open(SessionOptions::default());
+        holds.subscribe(all(), StartAt::Now).await.unwrap();
+        let first = publish(&bus, "a.kept", 1).await[0];
+        publish(&bus, "a.none", 3).await;
+        let last = publish(&bus, "a.kept", 1).await[0];
+        let topic = Topic::parse("a.none").unwrap();
+        assert_eq!(bus.topic(&topic).await.unwrap().retained, 0);
+        bus.forget(&topic).await.unwrap();
+        for (session, from) in [
+            (holds, None),
+            (bus.open(SessionOptions::default()), Some(first)),
+        ] {
+            let mut session = session;
+            if let Some(from) = from {
+                session
+                    .subscribe(all(), StartAt::After(from))
+                    .await
+                    .unwrap();
+            }
+            let mut places = Vec::new();
+            while let Some(batch) = session.next_within(Duration::ZERO).await.unwrap() {
+                places.extend(batch.events.iter().map(|event| event.place()));
+            }
+            assert!(
+                places
+                    .iter()
+                    .all(|place| [first.place, last.place].contains(place)),
+                "{places:?}"
+            );
+            assert_eq!(places.last(), Some(&last.place));
+        }
+        bus.stop().await;
+    }
+}

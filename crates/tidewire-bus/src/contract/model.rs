@@ -216,13 +216,11 @@ impl Model {
     }
 
     /// Gives whether there was anything.
-    pub(super) fn forget(&mut self, topic: &'static str) -> bool {
-        let is_there = !self.of(topic).is_empty();
+    pub(super) fn forget(&mut self, topic: &'static str) {
         while !self.of(topic).is_empty() {
             self.evict(topic);
         }
         self.all.retain(|event| event.topic != topic);
-        is_there
     }
 
     /// Lets go of what is too old. Gives the topics that lost something.

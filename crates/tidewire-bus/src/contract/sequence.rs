@@ -184,8 +184,9 @@ impl Run {
             Following::Feed(_) => self.engine.forget(topic(name)).await,
         }
         .map_err(|error| TestCaseError::fail(format!("forgetting: {error}")))?;
-        if self.model.forget(name) {
-            let to = self.model.evicted_to(name);
+        self.model.forget(name);
+        let to = self.model.evicted_to(name);
+        if to > 0 {
             self.owed.push_back(Owed::Forgotten { topic: name, to });
         }
         Ok(())

@@ -181,10 +181,8 @@ impl Engine for MemoryEngine {
     fn forget(&self, topic: Topic) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move {
             let mut state = lock(&self.state);
-            let mut evicted_to = 0;
-            while let Some(place) = state.evict_oldest(&topic) {
-                evicted_to = place;
-            }
+            while state.evict_oldest(&topic).is_some() {}
+            let evicted_to = state.evicted_to(&topic);
             if evicted_to > 0 {
                 self.feed.push([FeedItem::Forgotten { topic, evicted_to }]);
             }

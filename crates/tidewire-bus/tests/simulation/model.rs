@@ -168,11 +168,10 @@ impl Model {
 
     /// Gives the newest place that went.
     pub(crate) fn forget(&mut self, index: usize) -> u64 {
-        let mut to = 0;
-        while let Some(place) = self.evict_oldest(index) {
-            to = place;
-        }
-        to
+        while self.evict_oldest(index).is_some() {}
+        // What retention took before may still be in the window.
+        let gone = self.topics[index].gone.iter();
+        gone.map(|&(place, _)| place).max().unwrap_or(0)
     }
 
     /// Forgetting was answered in this step.

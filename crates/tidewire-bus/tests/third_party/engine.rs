@@ -394,11 +394,15 @@ impl Engine for VecEngine {
     fn forget(&self, topic: Topic) -> BoxFuture<'_, Result<(), AppendError>> {
         Box::pin(async move {
             self.with_store(|store| {
-                let mut evicted_to = 0;
                 let spared = usize::from(self.does(Fault::ForgetsNotAll));
                 while store.kept(&topic).nth(spared).is_some() {
-                    evicted_to = self.evict(store, &topic).unwrap();
+                    self.evict(store, &topic).unwrap();
                 }
+                let is_gone = |stored: &&Stored| {
+                    *stored.event.event().topic() == topic && stored.gone.is_some()
+                };
+                let gone = store.events.iter().filter(is_gone);
+                let evicted_to = gone.map(|stored| stored.event.place()).max().unwrap_or(0);
                 if evicted_to > 0 && !self.does(Fault::FeedTellsNoForgetting) {
                     self.feed.push([FeedItem::Forgotten { topic, evicted_to }]);
                 }

@@ -131,8 +131,9 @@ impl Group {
     ) -> Result<(), StoreError> {
         // At most what the topic's own bounds let it keep.
         let mut no_bound = usize::MAX;
-        let evicted_to = self.evict_while(topic, &mut no_bound, store, topics, |_| true)?;
-        if let Some(evicted_to) = evicted_to {
+        self.evict_while(topic, &mut no_bound, store, topics, |_| true)?;
+        let evicted_to = topics.record(topic).evicted_to;
+        if evicted_to > 0 {
             let topic = topic.clone();
             self.items.push(FeedItem::Forgotten { topic, evicted_to });
         }

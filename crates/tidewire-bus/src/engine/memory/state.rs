@@ -147,7 +147,7 @@ impl State {
             self.keys.remember(name, first);
         }
         let others = self.enforce(&topic);
-        let evicted_to = self.topics.get(&topic).map_or(0, |topic| topic.evicted_to);
+        let evicted_to = self.evicted_to(&topic);
         items.push(FeedItem::Event { event, evicted_to });
         items.extend(others);
         Ok(Appended {
@@ -180,6 +180,11 @@ impl State {
             }
         }
         others
+    }
+
+    /// Up to which place a topic's events are gone; 0 where none are.
+    pub(super) fn evicted_to(&self, topic: &Topic) -> u64 {
+        self.topics.get(topic).map_or(0, |topic| topic.evicted_to)
     }
 
     /// Takes the oldest event of a topic out of the log and gives its place.
