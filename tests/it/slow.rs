@@ -2,9 +2,7 @@
 
 use std::io::Write as _;
 use std::net::TcpStream;
-use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
 use serde_json::json;
 use tidewire_client::{NewEvent, Transport};
 use tidewire_tests::{Engine, Executable, Seen, Subscriber, within};
@@ -107,18 +105,9 @@ pub(crate) fn reader_that_stops(
     let address: std::net::SocketAddr = address.parse().unwrap();
     socket.connect(&address.into()).unwrap();
     let stream = TcpStream::from(socket);
-    let mut trusted = rustls::RootCertStore::empty();
-    for certificate in rustls::pki_types::CertificateDer::pem_slice_iter(certificate) {
-        trusted.add(certificate.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
+    let config = tidewire_tests::trusting(certificate);
     let name = rustls::pki_types::ServerName::from(address.ip());
-    let connection = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let connection = rustls::ClientConnection::new(config, name).unwrap();
     let mut tls = rustls::StreamOwned::new(connection, stream);
     tls.write_all(request.as_bytes()).unwrap();
     tls

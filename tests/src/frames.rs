@@ -1,11 +1,9 @@
 //! A WebSocket whose frames a test writes itself.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,21 +22,12 @@ impl Frames {
     /// # Panics
     /// When it is refused.
     pub async fn open(url: &str, certificate: &[u8]) -> Self {
-        let mut trusted = rustls::RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(certificate) {
-            trusted.add(certificate.unwrap()).unwrap();
-        }
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(trusted)
-            .with_no_client_auth();
+        let config = crate::trusting(certificate);
         let address: SocketAddr = url.trim_start_matches("https://").parse().unwrap();
         let open = async {
             let stream = TcpStream::connect(address).await.unwrap();
             let name = ServerName::from(address.ip());
-            let connector = TlsConnector::from(Arc::new(config));
+            let connector = TlsConnector::from(config);
             let stream = connector.connect(name, stream).await.unwrap();
             let url = format!("wss://{address}/ws");
             let (socket, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();

@@ -17,10 +17,13 @@ mod proxy;
 mod subscriber;
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use tidewire_client::Transport;
 
 pub use executable::{Executable, Launch};
@@ -86,4 +89,23 @@ pub fn rounds(full: usize, quick: usize) -> usize {
     } else {
         full
     }
+}
+
+/// TLS of a client that trusts this certificate, and offers no protocol by name.
+///
+/// # Panics
+/// When it is no certificate.
+#[must_use]
+pub fn trusting(certificate: &[u8]) -> Arc<rustls::ClientConfig> {
+    let mut trusted = rustls::RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(certificate) {
+        trusted.add(certificate.unwrap()).unwrap();
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    Arc::new(config)
 }

@@ -3,10 +3,8 @@
 //! Bound: its receive buffer is small, so that the gateway feels at once that it does not read.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tidewire_client::Transport;
 use tidewire_tests::{Gateway, within};
@@ -194,17 +192,8 @@ impl Reader {
 }
 
 fn connector(certificate: &[u8]) -> TlsConnector {
-    let mut trusted = rustls::RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(certificate) {
-        trusted.add(certificate.unwrap()).unwrap();
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(trusted)
-        .with_no_client_auth();
-    TlsConnector::from(Arc::new(config))
+    let config = tidewire_tests::trusting(certificate);
+    TlsConnector::from(config)
 }
 
 pub(super) const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
