@@ -3,7 +3,7 @@
 //! somebody saw.
 //! Failure: two places for one event, two events in one place, an event that nobody published, or one that was refused.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use tidewire_protocol::{Cursor, Epoch, Topic};
@@ -17,7 +17,8 @@ pub(super) struct Log<'a> {
     pub(super) rules: Rules,
     /// Every id that stands for an event.
     pub(super) ids: HashMap<&'a str, (Name, Cursor)>,
-    pub(super) epochs: HashMap<Epoch, HashMap<Arc<str>, TopicLog>>,
+    /// Sorted, so that a bad history is always refused for the same reason.
+    pub(super) epochs: HashMap<Epoch, BTreeMap<Arc<str>, TopicLog>>,
     /// Topics with publications of which nobody knows whether they were stored: they may stand in a gap.
     pub(super) unsettled: Vec<Topic>,
 }
@@ -186,7 +187,7 @@ impl<'a> Builder<'a> {
         let mut epochs = HashMap::new();
         for (epoch, mut places) in order {
             places.sort_unstable();
-            let mut topics: HashMap<Arc<str>, TopicLog> = HashMap::new();
+            let mut topics: BTreeMap<Arc<str>, TopicLog> = BTreeMap::new();
             let mut before = String::new();
             for (place, (publisher, number)) in places {
                 let publication = &self.publishers[publisher][number];
