@@ -37,6 +37,8 @@ pub enum Code {
     TooLarge,
     /// A content type or a content encoding that is not taken here.
     UnsupportedMediaType,
+    /// The path takes a WebSocket handshake of version 13, and this is none.
+    UpgradeRequired,
     /// Too many in too short a time. Repeat after the pause.
     RateLimited,
     /// The gateway's own fault. Repeating may help.
@@ -47,7 +49,7 @@ pub enum Code {
 
 impl Code {
     /// The one table: code, word on the wire, status, the status's own phrase.
-    const TABLE: [(Self, &'static str, u16, &'static str); 15] = [
+    const TABLE: [(Self, &'static str, u16, &'static str); 16] = [
         (Self::BadRequest, "bad_request", 400, "Bad Request"),
         (Self::BadTopic, "bad_topic", 400, "Bad Request"),
         (Self::BadCursor, "bad_cursor", 400, "Bad Request"),
@@ -74,6 +76,12 @@ impl Code {
             "unsupported_media_type",
             415,
             "Unsupported Media Type",
+        ),
+        (
+            Self::UpgradeRequired,
+            "upgrade_required",
+            426,
+            "Upgrade Required",
         ),
         (Self::RateLimited, "rate_limited", 429, "Too Many Requests"),
         (Self::Internal, "internal", 500, "Internal Server Error"),
