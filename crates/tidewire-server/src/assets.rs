@@ -1,7 +1,8 @@
 //! The pages: the lab at `/`, built beforehand and carried in the binary.
 //!
-//! Shape: a path becomes a file of `web/lab/dist`; anything else is 404. While the pages are being worked on, `web_dir`
-//! takes the files from a folder instead.
+//! Shape: a path becomes a file of `web/lab/dist`; anything else is 404. The build has put a compressed form beside each
+//! file that is worth it, and a browser that takes it gets it. While the pages are being worked on, `web_dir` takes the
+//! files from a folder instead.
 //! Bound: only what the build put there; a path cannot leave the folder.
 //! Failure: 404 `not_found` as a problem, like every unknown path of the gateway.
 //! Source: hazards part 1 rows 23 and 33. COOP and COEP give the lab its fine clock.
@@ -15,7 +16,10 @@ use axum::{
 };
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
+    header::{
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+        ETAG, IF_NONE_MATCH, VARY,
+    },
 };
 use rust_embed::RustEmbed;
 use sha2::{Digest, Sha256};
@@ -37,13 +41,61 @@ pub(crate) async fn serve(State(gateway): State<Shared>, request: Request) -> Re
         path => path,
     };
     let bytes = match &gateway.web_dir {
-        Some(folder) => from_folder(folder, path).await,
-        None => Lab::get(path).map(|file| file.data),
+        Some(folder) => from_folder(folder, path).await.map(Form::plain),
+        None => Form::embedded(path, request.headers()),
     };
     match bytes {
-        Some(bytes) => file(path, bytes, request.headers()),
+        Some(form) => file(path, form, request.headers()),
         None => not_found().into_response(),
     }
+}
+
+/// The bytes of a file, and how they are encoded.
+struct Form {
+    bytes: Cow<'static, [u8]>,
+    encoding: Option<&'static str>,
+}
+
+impl Form {
+    fn plain(bytes: Cow<'static, [u8]>) -> Self {
+        Self {
+            bytes,
+            encoding: None,
+        }
+    }
+
+    /// The smallest form of an embedded file that the asker takes.
+    fn embedded(path: &str, asked: &HeaderMap) -> Option<Self> {
+        let plain = Lab::get(path)?;
+        let smaller = ENCODINGS.iter().find_map(|&(encoding, ending)| {
+            let form = Lab::get(&format!("{path}.{ending}")).filter(|_| takes(asked, encoding))?;
+            Some(Self {
+                bytes: form.data,
+                encoding: Some(encoding),
+            })
+        });
+        Some(smaller.unwrap_or(Self::plain(plain.data)))
+    }
+}
+
+/// RFC 9110 section 12.5.3: named, and not with a weight of zero. Whoever sends `*` alone gets the plain form.
+fn takes(asked: &HeaderMap, encoding: &str) -> bool {
+    let values = asked.get_all(ACCEPT_ENCODING).iter();
+    let mut named = values
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|one| {
+            let (name, weight) = one.split_once(';').unwrap_or((one, ""));
+            let is_it = name.trim().eq_ignore_ascii_case(encoding);
+            is_it.then(|| {
+                weight
+                    .trim()
+                    .trim_start_matches("q=")
+                    .parse()
+                    .unwrap_or(1.0)
+            })
+        });
+    named.next().is_some_and(|weight: f32| weight > 0.0)
 }
 
 /// A file of the folder, never one outside it.
@@ -60,7 +112,9 @@ async fn from_folder(folder: &Path, path: &str) -> Option<Cow<'static, [u8]>> {
         .map(Cow::Owned)
 }
 
-fn file(path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> Response {
+fn file(path: &str, form: Form, asked: &HeaderMap) -> Response {
+    let Form { bytes, encoding } = form;
+    // Of the encoded bytes: two encodings are two representations.
     let tag = etag(&bytes);
     let known = asked
         .get(IF_NONE_MATCH)
@@ -75,6 +129,10 @@ fn file(path: &str, bytes: Cow<'static, [u8]>, asked: &HeaderMap) -> Response {
         Response::new(body)
     };
     let headers = response.headers_mut();
+    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+    if let Some(encoding) = encoding {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static(encoding));
+    }
     // The build writes a hash into every name under assets/, so such a file never changes.
     let cache = if path.starts_with("assets/") {
         IMMUTABLE
@@ -120,6 +178,8 @@ fn not_found() -> Refusal {
     Refusal::new(Code::NotFound, "there is nothing at this path")
 }
 
+/// Encodings, the best first, and the ending of the file that the build made.
+const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
@@ -156,7 +216,11 @@ mod tests {
 
     #[test]
     fn a_known_file_is_not_sent_again() {
-        let first = file("assets/a-1.js", Cow::Borrowed(b"x"), &HeaderMap::new());
+        let first = file(
+            "assets/a-1.js",
+            Form::plain(Cow::Borrowed(b"x")),
+            &HeaderMap::new(),
+        );
         assert_eq!(first.status(), StatusCode::OK);
         assert_eq!(first.headers()[CACHE_CONTROL], IMMUTABLE);
         assert!(
@@ -167,15 +231,37 @@ mod tests {
         );
         let mut asked = HeaderMap::new();
         asked.insert(IF_NONE_MATCH, first.headers()[ETAG].clone());
-        let second = file("assets/a-1.js", Cow::Borrowed(b"x"), &asked);
+        let second = file("assets/a-1.js", Form::plain(Cow::Borrowed(b"x")), &asked);
         assert_eq!(second.status(), StatusCode::NOT_MODIFIED);
+    }
+
+    #[test]
+    fn a_page_comes_in_the_best_encoding_that_the_asker_takes() {
+        let page = Lab::iter().find(|path| path.ends_with(".css")).unwrap();
+        let encoding = |accepts: &'static str| {
+            let mut asked = HeaderMap::new();
+            asked.insert(ACCEPT_ENCODING, HeaderValue::from_static(accepts));
+            let response = file(&page, Form::embedded(&page, &asked).unwrap(), &asked);
+            assert_eq!(response.headers()[VARY], "accept-encoding");
+            let encoding = response.headers().get(CONTENT_ENCODING);
+            let encoding = encoding.map(|value| value.to_str().unwrap().to_owned());
+            (encoding, response.headers()[ETAG].clone())
+        };
+        let (best, tag) = encoding("gzip, deflate, br, zstd");
+        assert_eq!(best.as_deref(), Some("br"));
+        assert_eq!(encoding("GZIP;q=0.5").0.as_deref(), Some("gzip"));
+        assert_eq!(encoding("br;q=0, gzip").0.as_deref(), Some("gzip"));
+        for none in ["", "identity", "br;q=0", "brotli", "*"] {
+            assert_eq!(encoding(none).0, None, "{none}");
+        }
+        assert_ne!(encoding("gzip").1, tag);
     }
 
     #[test]
     fn a_page_may_load_nothing_from_elsewhere() {
         let page = file(
             "index.html",
-            Cow::Borrowed(b"<!doctype html>"),
+            Form::plain(Cow::Borrowed(b"<!doctype html>")),
             &HeaderMap::new(),
         );
         assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
