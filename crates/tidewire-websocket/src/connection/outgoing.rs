@@ -1,0 +1,296 @@
+//! The writing half: frames in their order, and one write for all of them.
+//!
+//! Shape: the first frame that waits lies in `head`; with a second one a [`Queue`] is borrowed from the thread and given
+//! back when all is written. Shared frames wait as they are. Small ones are merged in the thread's buffer when they are
+//! written, large ones are handed on as slices where the connection takes them.
+//! Bound: one pong waits, the newest; one more may stand in the queue. Everything else is what the caller fed.
+//! Source: RFC 6455 sections 5.3, 5.5.1 and 5.5.3.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use tokio::io::AsyncWrite;
+
+use super::scratch;
+use crate::{
+    Role,
+    frame::{self, Header, Opcode},
+    mask,
+};
+
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    head: Bytes,
+    queue: Option<Box<Queue>>,
+    /// The payload of the newest ping without an answer.
+    pong: Option<Bytes>,
+    role: Role,
+    /// A pong stands in the queue; the next one waits until that is written.
+    pong_is_queued: bool,
+    /// Our Close stands in the queue or is written. Nothing follows it.
+    is_closing: bool,
+    /// Something was written into the connection that it may still hold back.
+    is_unflushed: bool,
+    /// A pong or a Close waits to be written.
+    owes_control: bool,
+}
+
+/// What waits behind the head, in this order.
+#[derive(Debug, Default)]
+struct Queue {
+    frames: VecDeque<Bytes>,
+    /// Frames that were made here, one behind the other.
+    gathered: BytesMut,
+}
+
+impl Outgoing {
+    pub(super) fn new(role: Role) -> Self {
+        Self {
+            head: Bytes::new(),
+            queue: None,
+            pong: None,
+            role,
+            pong_is_queued: false,
+            is_closing: false,
+            is_unflushed: false,
+            owes_control: false,
+        }
+    }
+
+    pub(super) fn push(&mut self, frames: Bytes) {
+        if self.is_closing {
+            return;
+        }
+        match self.role {
+            Role::Server => self.append(frames),
+            Role::Client => self.gather_masked(&frames),
+        }
+    }
+
+    pub(super) fn gather(&mut self, opcode: Opcode, payload: &[u8]) {
+        if self.is_closing {
+            return;
+        }
+        let header = Header {
+            fin: true,
+            rsv1: false,
+            opcode,
+            mask: None,
+            len: payload.len() as u64,
+        };
+        self.gather_frame(header, payload);
+    }
+
+    pub(super) fn close(&mut self, code: u16, reason: &str) {
+        // Nobody waits for a pong of a connection that says goodbye.
+        self.pong = None;
+        self.push(frame::close(code, reason));
+        self.is_closing = true;
+        self.owes_control = true;
+    }
+
+    /// RFC 6455 section 5.5.3: with several pings unanswered, it is enough to answer the newest.
+    pub(super) fn set_pong(&mut self, payload: Bytes) {
+        if !self.is_closing {
+            self.pong = Some(payload);
+            self.owes_control = true;
+        }
+    }
+
+    pub(super) fn owes_control(&self) -> bool {
+        self.owes_control
+    }
+
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.head.len() + self.queue.as_ref().map_or(0, |queue| queue.bytes())
+    }
+
+    /// Writes everything, a waiting pong behind it, and flushes the connection.
+    pub(super) fn poll_write<T: AsyncWrite>(
+        &mut self,
+        mut io: Pin<&mut T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.queue_pong();
+        loop {
+            self.seal();
+            while !self.head.is_empty() {
+                let written = ready!(self.poll_write_some(io.as_mut(), cx))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.is_unflushed = true;
+                self.advance(written);
+            }
+            self.pong_is_queued = false;
+            self.give_back();
+            if self.pong.is_none() {
+                break;
+            }
+            self.queue_pong();
+        }
+        if self.is_unflushed {
+            ready!(io.poll_flush(cx))?;
+            self.is_unflushed = false;
+        }
+        self.owes_control = false;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_write_some<T: AsyncWrite>(
+        &self,
+        io: Pin<&mut T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        let frames = match &self.queue {
+            Some(queue) if !queue.frames.is_empty() => &queue.frames,
+            Some(_) | None => return io.poll_write(cx, &self.head),
+        };
+        let count = 1 + frames.len();
+        let frames = std::iter::once(&self.head).chain(frames);
+        if io.is_write_vectored() && self.pending_bytes() / count >= SLICE_MIN_BYTES {
+            let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            for (slice, frame) in slices.iter_mut().zip(frames) {
+                *slice = IoSlice::new(frame);
+            }
+            return io.poll_write_vectored(cx, &slices[..count.min(SLICES_MAX)]);
+        }
+        scratch::with_merge_buffer(|merged| {
+            for frame in frames {
+                let room = scratch::MERGE_BYTES - merged.len();
+                merged.extend_from_slice(&frame[..frame.len().min(room)]);
+                if frame.len() >= room {
+                    break;
+                }
+            }
+            io.poll_write(cx, merged)
+        })
+    }
+
+    /// The front was written.
+    fn advance(&mut self, mut written: usize) {
+        while written > 0 && !self.head.is_empty() {
+            let of_head = written.min(self.head.len());
+            self.head.advance(of_head);
+            written -= of_head;
+            if self.head.is_empty() {
+                // Not the empty rest, which would hold the shared frame.
+                let next = self
+                    .queue
+                    .as_mut()
+                    .and_then(|queue| queue.frames.pop_front());
+                self.head = next.unwrap_or_default();
+            }
+        }
+    }
+
+    /// Frames that are shared, behind all others.
+    fn append(&mut self, frames: Bytes) {
+        self.seal();
+        if self.head.is_empty() {
+            self.head = frames;
+        } else if !frames.is_empty() {
+            self.queue_mut().frames.push_back(frames);
+        }
+    }
+
+    /// What was gathered becomes one of the frames that wait. Its memory comes back when it is written.
+    fn seal(&mut self) {
+        let Some(queue) = &mut self.queue else {
+            return;
+        };
+        if queue.gathered.is_empty() {
+            return;
+        }
+        let gathered = queue.gathered.split().freeze();
+        if self.head.is_empty() {
+            self.head = gathered;
+        } else {
+            queue.frames.push_back(gathered);
+        }
+    }
+
+    fn queue_pong(&mut self) {
+        if self.pong_is_queued {
+            return;
+        }
+        if let Some(payload) = self.pong.take() {
+            self.gather(Opcode::Pong, &payload);
+            self.pong_is_queued = true;
+        }
+    }
+
+    /// Encodes a frame behind all others.
+    fn gather_frame(&mut self, mut header: Header, payload: &[u8]) {
+        header.mask = match self.role {
+            Role::Server => None,
+            // RFC 6455 section 5.3: a fresh key from a strong source for each frame.
+            Role::Client => Some(rand::random()),
+        };
+        let encoded = header.encode();
+        let len = encoded.len() + payload.len();
+        // A buffer that grew large is not the thread's to keep.
+        if self.queue_mut().gathered.len().saturating_add(len) > scratch::MERGE_BYTES {
+            self.seal();
+        }
+        let gathered = &mut self.queue_mut().gathered;
+        gathered.reserve(len);
+        gathered.put_slice(&encoded);
+        let start = gathered.len();
+        gathered.put_slice(payload);
+        if let Some(key) = header.mask {
+            mask::apply(&mut gathered[start..], key);
+        }
+    }
+
+    /// A client's copy of frames that were made for all.
+    fn gather_masked(&mut self, mut frames: &[u8]) {
+        while let Ok(Some((header, len))) = Header::parse(frames) {
+            let end = len.saturating_add(header.len as usize).min(frames.len());
+            self.gather_frame(header, &frames[len..end]);
+            frames = &frames[end..];
+        }
+        debug_assert!(frames.is_empty(), "whole frames are fed");
+    }
+
+    fn queue_mut(&mut self) -> &mut Queue {
+        self.queue
+            .get_or_insert_with(|| SPARE.take().unwrap_or_default())
+    }
+
+    /// All is written: the thread has its queue back, unless it grew too large to be kept.
+    fn give_back(&mut self) {
+        let is_small = |queue: &Queue| {
+            queue.frames.capacity() <= KEPT_MAX_FRAMES
+                && queue.gathered.capacity() <= scratch::MERGE_BYTES
+        };
+        if let Some(queue) = self.queue.take().filter(|queue| is_small(queue)) {
+            SPARE.set(Some(queue));
+        }
+    }
+}
+
+impl Queue {
+    fn bytes(&self) -> usize {
+        self.frames.iter().map(Bytes::len).sum::<usize>() + self.gathered.len()
+    }
+}
+
+/// Below this many bytes a frame, copying them together costs less than a slice for each.
+const SLICE_MIN_BYTES: usize = 2048;
+
+/// Slices in one write.
+const SLICES_MAX: usize = 64;
+
+/// A thread keeps no longer queue than this.
+const KEPT_MAX_FRAMES: usize = 1024;
+
+thread_local! {
+    static SPARE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
+}
