@@ -55,11 +55,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            ready!(self.poll_send(context))?;
+            let sent = self.poll_send(context)?;
             if !self.records.is_handshaking() {
+                ready!(sent);
                 return Pin::new(&mut self.wire).poll_flush(context);
             }
-            // What comes behind the handshake waits in the records.
+            // Also while we cannot send: the client may have to send before it can read. What comes behind the handshake
+            // waits in the records.
             ready!(self.poll_receive(context, &mut ReadBuf::new(&mut [])))?;
         }
     }
@@ -71,7 +73,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { wire, records } = self;
-        let received = Scratch::with(|scratch| {
+        // What failed is not looked at again.
+        records.check()?;
+        ready!(Scratch::with(|scratch| {
             let before = records.rest().len();
             let end = INCOMING_BYTES.min(before + READ_BYTES);
             if before >= end {
@@ -91,12 +95,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 )));
             }
             Poll::Ready(records.receive(&mut scratch.incoming[..filled], into))
-        });
-        if self.records.has_failed() {
+        }))?;
+        if self.records.check().is_err() {
             // The alert goes out now or with the next call, if there is one.
             let _ = self.poll_send(context);
         }
-        received
+        Poll::Ready(Ok(()))
     }
 
     /// Sends what waits. Nothing waits when it is ready.
@@ -210,8 +214,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
         Pin::new(&mut self.wire).poll_shutdown(context)
     }
 }
-
-
 
 #[cfg(test)]
 mod tests;

@@ -31,8 +31,8 @@ pub(super) struct Records {
     outgoing: BytesMut,
     /// The peer has said that it sends no more.
     ended: bool,
-    /// The peer broke the protocol.
-    failed: bool,
+    /// How the peer broke the protocol.
+    failure: Option<rustls::Error>,
     /// We have said that we send no more.
     closed: bool,
 }
@@ -45,7 +45,7 @@ impl Records {
             plain: BytesMut::new(),
             outgoing: BytesMut::new(),
             ended: false,
-            failed: false,
+            failure: None,
             closed: false,
         })
     }
@@ -58,8 +58,15 @@ impl Records {
         self.ended
     }
 
-    pub(super) fn has_failed(&self) -> bool {
-        self.failed
+    /// Nothing can be received any more.
+    ///
+    /// # Errors
+    /// The peer broke the protocol.
+    pub(super) fn check(&self) -> io::Result<()> {
+        match &self.failure {
+            Some(failure) => Err(invalid(failure.clone())),
+            None => Ok(()),
+        }
     }
 
     /// What must stand before the next bytes from the socket.
@@ -99,34 +106,19 @@ impl Records {
 
     /// Works through what has come: the rest, and more behind it. Plaintext goes to the reader, answers to `outgoing`.
     ///
+    /// When the peer breaks the protocol, what came before is still given; then [`check`](Self::check) says so, and the
+    /// alert waits in `outgoing`.
+    ///
     /// # Errors
-    /// The peer broke the protocol; the alert waits in `outgoing`.
+    /// rustls is in a state that it cannot be in.
     pub(super) fn receive(
         &mut self,
         incoming: &mut [u8],
         into: &mut ReadBuf<'_>,
     ) -> io::Result<()> {
-        self.check()?;
-        match self.process(incoming, into) {
-            Ok(used) => {
-                self.keep(&incoming[used..]);
-                Ok(())
-            }
-            Err(error) => {
-                self.failed = true;
-                self.rest = Vec::new();
-                Err(error)
-            }
-        }
-    }
-
-    /// Gives how many bytes are done with.
-    fn process(&mut self, incoming: &mut [u8], into: &mut ReadBuf<'_>) -> io::Result<usize> {
         let mut used = 0;
         loop {
-            let status = self
-                .connection
-                .process_tls_records(&mut incoming[used..]);
+            let status = self.connection.process_tls_records(&mut incoming[used..]);
             let discard = status.discard;
             match status.state {
                 Ok(ConnectionState::ReadTraffic(mut traffic)) => {
@@ -145,13 +137,16 @@ impl Records {
                     ConnectionState::BlockedHandshake
                     | ConnectionState::WriteTraffic(_)
                     | ConnectionState::Closed,
-                ) => return Ok(used + discard),
+                ) => {
+                    self.keep(&incoming[used + discard..]);
+                    return Ok(());
+                }
                 // Early data is not offered.
                 Ok(_) => return Err(unexpected()),
-                Err(error) => {
-                    used += discard;
-                    self.collect_alert(&mut incoming[used..])?;
-                    return Err(invalid(error));
+                Err(failure) => {
+                    self.failure = Some(failure);
+                    self.keep(&[]);
+                    return self.collect_alert(&mut incoming[used + discard..]);
                 }
             }
             used += discard;
@@ -212,7 +207,7 @@ impl Records {
     /// # Errors
     /// rustls is in no state to write.
     pub(super) fn close(&mut self) -> io::Result<()> {
-        if self.closed || self.failed {
+        if self.closed || self.failure.is_some() {
             return Ok(());
         }
         self.closed = true;
@@ -232,21 +227,11 @@ impl Records {
             Ok(ConnectionState::WriteTraffic(traffic)) => Ok(write(traffic)),
             Ok(ConnectionState::Closed) => Err(io::ErrorKind::BrokenPipe.into()),
             Ok(_) => Err(unexpected()),
-            Err(error) => {
-                self.failed = true;
-                Err(invalid(error))
+            Err(failure) => {
+                self.failure = Some(failure);
+                self.check().and_then(|()| Err(unexpected()))
             }
         }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.failed {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the TLS connection has failed",
-            ));
-        }
-        Ok(())
     }
 }
 

@@ -30,12 +30,11 @@ pub(super) static SERVER: LazyLock<(Arc<ServerConfig>, RootCertStore)> = LazyLoc
 });
 
 pub(super) fn client_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
-    let mut config =
-        ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_root_certificates(SERVER.1.clone())
-            .with_no_client_auth();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(SERVER.1.clone())
+        .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
 }
@@ -70,15 +69,16 @@ where
     (server.unwrap(), client.unwrap())
 }
 
-/// Both ends send this to each other at once and close; gives what the server and what the client heard.
-pub(super) async fn exchange<S, C>(
-    server: S,
-    client: C,
+/// Both ends shake hands, send this to each other at once, and close; gives what each of them heard.
+pub(super) async fn exchange<N, F>(
+    config: ClientConfig,
+    near: N,
+    far: F,
     bytes: &[u8],
-) -> (io::Result<Vec<u8>>, io::Result<Vec<u8>>)
+) -> [io::Result<Vec<u8>>; 2]
 where
-    S: AsyncRead + AsyncWrite,
-    C: AsyncRead + AsyncWrite,
+    N: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
 {
     async fn end<T: AsyncRead + AsyncWrite>(stream: T, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let (mut from, mut to) = tokio::io::split(stream);
@@ -91,7 +91,12 @@ where
         written?;
         Ok(heard)
     }
-    in_time(async { tokio::join!(end(server, bytes), end(client, bytes)) }).await
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    let accepting = TlsStream::accept(Arc::clone(&SERVER.0), near);
+    let server = Box::pin(async { end(accepting.await?, bytes).await });
+    let client = Box::pin(async { end(connector.connect(name, far).await?, bytes).await });
+    in_time(async { tokio::join!(server, client) }).await.into()
 }
 
 pub(super) async fn in_time<T>(work: impl Future<Output = T>) -> T {
