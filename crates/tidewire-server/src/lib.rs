@@ -35,14 +35,15 @@ mod transport;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
+    sync::Arc,
     time::Duration,
 };
 
 use axum::Router;
 use axum_server::Handle;
+use rustls::ServerConfig as TlsServerConfig;
 use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 pub use config::{
@@ -103,7 +104,7 @@ pub async fn serve(
 /// A gateway that is ready to serve: everything that can go wrong at a start has gone right.
 pub struct Server {
     gateway: Shared,
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<TlsServerConfig>>,
     listeners: Listeners,
 }
 
@@ -125,7 +126,7 @@ impl Server {
             .all(|address| address.ip().to_canonical().is_loopback());
         Ok(Self {
             gateway: Gateway::new(config, bus, loopback)?,
-            tls: tls::acceptor(&config.tls)?,
+            tls: tls::config(&config.tls)?,
             listeners,
         })
     }

@@ -10,6 +10,7 @@
 //! Source: hazards part 1 rows 13, 15, 18, 21 and part 3.
 
 pub(crate) mod stream;
+mod tls_stream;
 
 use std::{
     future::Future,
@@ -26,12 +27,15 @@ use std::{
 use axum::{Extension, middleware::AddExtension};
 use axum_server::{Handle, Server, accept::Accept};
 use hyper_util::rt::TokioTimer;
+use rustls::ServerConfig;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Layer;
 
-use self::stream::{Io, Opening, Wire};
+use self::{
+    stream::{Opening, Stream, Wire},
+    tls_stream::TlsStream,
+};
 use crate::limits::{LimitsConfig, quota::Quota};
 
 /// Who is at the other end of a connection; every request carries it as an extension.
@@ -57,7 +61,7 @@ impl Peer {
 /// The acceptor of one kind of listener.
 #[derive(Clone)]
 pub(crate) struct Door {
-    tls: Option<TlsAcceptor>,
+    tls: Option<Arc<ServerConfig>>,
     connections: Arc<Quota>,
     /// A few more than the cap, who are told why they are sent away.
     excess: Arc<Quota>,
@@ -70,7 +74,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(
-        tls: Option<TlsAcceptor>,
+        tls: Option<Arc<ServerConfig>>,
         connections: Arc<Quota>,
         limits: &LimitsConfig,
         closed: CancellationToken,
@@ -97,9 +101,12 @@ impl Door {
         let wire = Wire::new(socket, self.write_timeout, permit);
         let too_slow = wire.too_slow();
         let secure = self.tls.is_some();
-        let stream: Box<dyn Io> = match self.tls {
-            Some(tls) => Box::new(timeout(self.handshake_timeout, tls.accept(wire)).await??),
-            None => Box::new(wire),
+        let stream = match self.tls {
+            Some(tls) => {
+                let accepted = timeout(self.handshake_timeout, TlsStream::accept(tls, wire));
+                Stream::Tls(accepted.await??)
+            }
+            None => Stream::Plain(wire),
         };
         let peer = Peer {
             address,

@@ -1,6 +1,6 @@
 //! Certificates, and how the public listeners speak TLS.
 //!
-//! Shape: [`Tls`] says where the certificate comes from; [`acceptor`] turns it into what a listener needs. Without a
+//! Shape: [`Tls`] says where the certificate comes from; [`config`] turns it into what a listener needs. Without a
 //! configured certificate one of our own is made and kept ([`self_signed`]).
 //! Unit: PEM files.
 //! Bound: TLS 1.2 and 1.3 with the suites of aws-lc-rs (AEAD, ECDHE), no early data, no renegotiation.
@@ -16,10 +16,10 @@ use std::{
 };
 
 use rustls::{
+    ServerConfig,
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
-use tokio_rustls::TlsAcceptor;
 
 use crate::config::TlsConfig;
 
@@ -111,7 +111,7 @@ pub enum TlsError {
 }
 
 /// What a listener needs to speak TLS, or `None` for plain HTTP.
-pub(crate) fn acceptor(tls: &Tls) -> Result<Option<TlsAcceptor>, TlsError> {
+pub(crate) fn config(tls: &Tls) -> Result<Option<Arc<ServerConfig>>, TlsError> {
     let (cert, key) = match tls {
         Tls::None => return Ok(None),
         Tls::Files { cert, key } => (cert.clone(), key.clone()),
@@ -128,14 +128,14 @@ pub(crate) fn acceptor(tls: &Tls) -> Result<Option<TlsAcceptor>, TlsError> {
         path: cert.clone(),
         source,
     };
-    let mut config = rustls::ServerConfig::builder_with_provider(provider())
+    let mut server = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
         .map_err(unusable)?
         .with_no_client_auth()
         .with_single_cert(chain, private)
         .map_err(unusable)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(config))))
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(server)))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -193,7 +193,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = self_signed::keep(folder.path()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = acceptor(&Tls::Files { cert, key }).map(|_| ()).unwrap_err();
+        let error = config(&Tls::Files { cert, key }).map(|_| ()).unwrap_err();
         assert!(matches!(error, TlsError::ReadableKey { .. }), "{error}");
     }
 
@@ -216,7 +216,7 @@ mod tests {
             cert: "/nowhere/cert.pem".into(),
             key: "/nowhere/key.pem".into(),
         };
-        let error = acceptor(&tls).map(|_| ()).unwrap_err().to_string();
+        let error = config(&tls).map(|_| ()).unwrap_err().to_string();
         assert!(error.contains("/nowhere/"), "{error}");
     }
 }

@@ -17,7 +17,7 @@ use crate::Failure;
 #[derive(Clone)]
 pub(crate) struct Target {
     address: String,
-    connector: TlsConnector,
+    config: Arc<rustls::ClientConfig>,
 }
 
 impl Target {
@@ -33,22 +33,40 @@ impl Target {
             .with_no_client_auth();
         Ok(Self {
             address: gateway.address().to_owned(),
-            connector: TlsConnector::from(Arc::new(config)),
+            config: Arc::new(config),
         })
+    }
+
+    /// `127.0.0.1:PORT`.
+    pub(crate) fn address(&self) -> &str {
+        &self.address
     }
 
     /// The connection with this number.
     pub(crate) async fn connect(&self, number: usize) -> Result<Connection, Failure> {
+        Ok(Connection {
+            address: self.address.clone(),
+            tls: BufReader::new(self.connect_tls(number, &[]).await?),
+        })
+    }
+
+    /// The same without HTTP, with these protocols offered.
+    pub(crate) async fn connect_tls(
+        &self,
+        number: usize,
+        protocols: &[&[u8]],
+    ) -> Result<TlsStream<TcpStream>, Failure> {
         let socket = tokio::net::TcpSocket::new_v4()?;
         socket.bind(([127, 0, 1, u8::try_from(number % 8)? + 1], 0).into())?;
         let tcp = socket.connect(self.address.parse()?).await?;
         tcp.set_nodelay(true)?;
         let name = ServerName::try_from("127.0.0.1")?;
-        let tls = self.connector.connect(name, tcp).await?;
-        Ok(Connection {
-            address: self.address.clone(),
-            tls: BufReader::new(tls),
-        })
+        let mut config = Arc::clone(&self.config);
+        if !protocols.is_empty() {
+            let offered = protocols.iter().map(|name| name.to_vec());
+            Arc::make_mut(&mut config).alpn_protocols = offered.collect();
+        }
+        Ok(TlsConnector::from(config).connect(name, tcp).await?)
     }
 }
 

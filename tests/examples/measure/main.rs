@@ -1,6 +1,6 @@
 //! What `BENCHMARKING.md` states, one figure for each name:
 //!
-//! `cargo build --release && cargo run --release -p tidewire-tests --example measure -- NAME… [--events N] [--topics N]`
+//! `cargo build --release && cargo run --release -p tidewire-tests --example measure -- NAME… [--connections N] [--events N] [--topics N]`
 //!
 //! Shape: each name is a file below; without a name: `idle` and `publish`. Every figure is a row of the table that
 //! `BENCHMARKING.md` takes; progress goes to standard error.
@@ -8,6 +8,7 @@
 //! The gateway is the release binary in a process of its own; the load comes from this process over loopback.
 
 mod connection;
+mod http2;
 mod idle;
 mod load;
 mod process;
@@ -22,6 +23,8 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// How much is measured with.
 struct Sizes {
+    /// For `idle`.
+    connections: u64,
     /// For `reopen` and `retention`.
     events: u64,
     /// For `topics`.
@@ -31,6 +34,7 @@ struct Sizes {
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut sizes = Sizes {
+        connections: 5_000,
         events: 10_000_000,
         topics: 1_000_000,
     };
@@ -42,6 +46,7 @@ async fn main() -> Result<(), Failure> {
             Ok(value.replace('_', "").parse()?)
         };
         match argument.as_str() {
+            "--connections" => sizes.connections = number()?,
             "--events" => sizes.events = number()?,
             "--topics" => sizes.topics = number()?,
             _ => names.push(argument),
@@ -52,7 +57,7 @@ async fn main() -> Result<(), Failure> {
     }
     for name in names {
         match name.as_str() {
-            "idle" => idle::measure().await?,
+            "idle" => idle::measure(sizes.connections).await?,
             "publish" => publish::measure().await?,
             "resume" => resume::measure().await?,
             "reopen" => reopen::measure(sizes.events).await?,

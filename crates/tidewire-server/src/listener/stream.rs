@@ -1,7 +1,8 @@
 //! The byte stream of one connection, with the deadlines that no layer above has.
 //!
 //! Shape: [`Wire`] lies on the socket, below TLS: it ends a connection whose peer takes no byte, and closes gently.
-//! [`Opening`] lies above TLS, below HTTP: it ends a connection whose first bytes do not come.
+//! [`Stream`] is it, or TLS over it. [`Opening`] lies above that, below HTTP: it ends a connection whose first bytes do not
+//! come.
 //! Unit: bytes; one timer each, and only while it is needed.
 //! Bound: `write_timeout`, `header_timeout`, and after the end [`LINGER`] and [`LINGER_BYTES`].
 //! Failure: a passed deadline is an I/O error of kind `TimedOut`; the layers above close the connection.
@@ -26,12 +27,8 @@ use tokio::{
     time::{Instant, Sleep, sleep_until, timeout},
 };
 
+use super::tls_stream::TlsStream;
 use crate::limits::quota::Permit;
-
-/// Anything that HTTP can be spoken over.
-pub(crate) trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 /// The socket, with a deadline for a peer that takes no byte.
 #[derive(Debug)]
@@ -179,17 +176,83 @@ async fn read_away(mut socket: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
+/// What HTTP is spoken over.
+pub(crate) enum Stream {
+    /// The public listeners.
+    Tls(TlsStream<Wire>),
+    /// The admin listener, and public ones behind a TLS proxy.
+    Plain(Wire),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Plain(stream) => Pin::new(stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Plain(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Plain(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Plain(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
 /// A stream whose first bytes must come in time.
-pub(crate) struct Opening {
-    stream: Box<dyn Io>,
+pub(crate) struct Opening<S = Stream> {
+    stream: S,
     /// How many of the first bytes are still missing.
     missing: usize,
     /// `None` as soon as none is missing.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Opening {
-    pub(crate) fn new(stream: Box<dyn Io>, time: Duration) -> Self {
+impl<S> Opening<S> {
+    pub(crate) fn new(stream: S, time: Duration) -> Self {
         Self {
             stream,
             missing: FIRST_BYTES,
@@ -198,7 +261,7 @@ impl Opening {
     }
 }
 
-impl AsyncRead for Opening {
+impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -221,7 +284,7 @@ impl AsyncRead for Opening {
     }
 }
 
-impl AsyncWrite for Opening {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
