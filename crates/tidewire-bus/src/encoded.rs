@@ -13,6 +13,8 @@ pub struct Encoded {
     event: Event,
     sse: OnceLock<Bytes>,
     sse_data: OnceLock<Bytes>,
+    /// Inner `None`: compressing does not make it smaller.
+    deflated: OnceLock<Option<Bytes>>,
 }
 
 impl Encoded {
@@ -23,6 +25,7 @@ impl Encoded {
             event,
             sse: OnceLock::new(),
             sse_data: OnceLock::new(),
+            deflated: OnceLock::new(),
         })
     }
 
@@ -55,5 +58,12 @@ impl Encoded {
     pub fn sse_data(&self) -> &Bytes {
         self.sse_data
             .get_or_init(|| event_stream::event_data(&self.event))
+    }
+
+    /// The event as a compressed WebSocket frame; `None` where it would not be smaller. `make` turns JSON into it: the bus
+    /// knows no WebSocket. Everybody gives the same one.
+    #[must_use]
+    pub fn deflated(&self, make: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<&Bytes> {
+        self.deflated.get_or_init(|| make(self.json())).as_ref()
     }
 }

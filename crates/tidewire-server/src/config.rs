@@ -68,6 +68,9 @@ pub struct HttpConfig {
     /// such header. Never sent without TLS.
     #[serde(with = "humantime_serde")]
     pub hsts: Duration,
+    /// Compress events for a WebSocket that offers `permessage-deflate`. Default true. Each event is compressed by itself,
+    /// so that no event tells about another, and only once, for all who get it. Off: no offer is taken.
+    pub websocket_deflate: bool,
     /// A folder to serve the pages from instead of those in the binary; for work on the pages. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub web_dir: Option<PathBuf>,
@@ -79,6 +82,7 @@ impl Default for HttpConfig {
             allowed_origins: Vec::new(),
             admin_hosts: Vec::new(),
             hsts: Duration::from_secs(365 * 24 * 60 * 60),
+            websocket_deflate: true,
             web_dir: None,
         }
     }

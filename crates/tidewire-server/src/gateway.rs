@@ -45,6 +45,8 @@ pub(crate) struct Gateway {
     pub(crate) admin_hosts: Vec<HostName>,
     /// `Strict-Transport-Security`, where it is sent.
     pub(crate) hsts: Option<HeaderValue>,
+    /// Whether `permessage-deflate` is agreed to.
+    pub(crate) websocket_deflate: bool,
     /// Where the pages are taken from while somebody works on them.
     pub(crate) web_dir: Option<PathBuf>,
     /// `/echo` is served.
@@ -85,6 +87,7 @@ impl Gateway {
             metrics: Metrics::new(),
             admin_hosts,
             hsts,
+            websocket_deflate: config.http.websocket_deflate,
             web_dir: config.http.web_dir.clone(),
             conformance_echo: config.conformance_echo,
             limits,

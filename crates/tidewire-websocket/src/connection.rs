@@ -6,7 +6,8 @@
 //! Bound: it owns no buffer while nothing moves. Reads go into the thread's buffer; what of it was not decoded yet, at most
 //! [`scratch::READ_BYTES`], is kept with the connection. What is fed and not flushed is the caller's to bound
 //! ([`Connection::pending_bytes`]). Of pings, however many, the newest one is answered.
-//! Failure: [`Ended`], once. The Close frame that is owed then stands ready: [`Connection::finish`] sends it.
+//! Failure: [`Ended`], once. [`Connection::finish`] sends the Close frame that is then owed; before it, last words may be
+//! fed, and [`Connection::close`] may say why in other words.
 //! Source: RFC 6455 sections 5.5 and 7; hazards row 20.
 
 mod outgoing;
@@ -37,6 +38,8 @@ pub struct Connection<T> {
     rest: BytesMut,
     outgoing: Outgoing,
     state: State,
+    /// The peer has to be told of it, unless it was told something else.
+    owed: Option<Violation>,
 }
 
 /// The outside is the connection's, the inside is the codec's.
@@ -53,12 +56,11 @@ enum State {
 
 /// Why nothing more is received.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum Ended {
     /// The peer's Close frame. It is answered by the flush, unless it was the answer.
     #[error("the peer closed with {}", .0.code)]
     Closed(Close),
-    /// The peer broke the protocol or a bound. The flush tells it.
+    /// The peer broke the protocol or a bound. [`Connection::finish`] tells it, unless [`Connection::close`] said why.
     #[error(transparent)]
     Violation(#[from] Violation),
     /// The connection is gone, or was cut without a Close frame (`UnexpectedEof`).
@@ -76,6 +78,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
             rest: leftover.into(),
             outgoing: Outgoing::new(settings.role),
             state: State::Open,
+            owed: None,
         }
     }
 
@@ -223,6 +226,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
     /// The connection is gone.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.rest = BytesMut::new();
+        if let Some(violation) = self.owed.take() {
+            self.close(violation.code, violation.what);
+        }
         if self.state != State::ShutDown {
             ready!(self.poll_flush(cx))?;
             ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
@@ -289,7 +295,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Ended::Closed(close)
             }
             End::Violation(violation) => {
-                self.outgoing.close(violation.code, violation.what);
+                self.owed = Some(violation);
                 Ended::Violation(violation)
             }
         }

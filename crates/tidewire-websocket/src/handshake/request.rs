@@ -35,6 +35,11 @@ impl Request {
         } else {
             Method::GET
         };
+        if is_connect && *method == Method::GET {
+            return Err(Refused::upgrade_required(
+                "over HTTP/2 a WebSocket is opened by an extended CONNECT",
+            ));
+        }
         if *method != expected {
             return Err(Refused::method(&expected));
         }

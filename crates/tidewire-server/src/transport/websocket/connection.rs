@@ -8,10 +8,11 @@
 //! Failure: whatever ends the loop is an [`End`]; it is said where it can be, and counted.
 //! Source: protocol section 3.3; house style section 8.
 
-use std::{net::IpAddr, time::Instant};
+use std::{net::IpAddr, pin::pin, time::Instant};
 
 use tidewire_bus::{Batch, ReadError, Session, Subscribed};
 use tidewire_protocol::{CloseReason, Code, Hb, Hello, ServerFrame};
+use tidewire_websocket::deflate;
 use tokio::time::sleep_until;
 
 use super::{
@@ -63,21 +64,31 @@ impl Connection {
     }
 
     /// The loop. Every arm is cancel safe: `next` moves its cursor only with a batch that it returned, `receive` keeps what
-    /// it has read.
+    /// it has read. What is waited for the whole time is registered once, not in each round.
     async fn serve(&mut self) -> End {
         if let Err(end) = Box::pin(self.hello()).await {
             return end;
         }
+        let gateway = self.gateway.clone();
+        let mut begun = pin!(gateway.drain.begun());
+        let mut timer = pin!(sleep_until(self.next_tick().into()));
         loop {
-            let tick = self.next_tick();
             let step = tokio::select! {
-                () = self.gateway.drain.begun() => Err(End::Say(CloseReason::Draining)),
+                () = &mut begun => Err(End::Say(CloseReason::Draining)),
                 heard = self.socket.receive() => Box::pin(self.heard(heard)).await,
-                read = self.session.next() => Box::pin(self.deliver(read)).await,
-                () = sleep_until(tick.into()) => Box::pin(self.tick()).await,
+                read = self.session.next() => match self.gather(read) {
+                    Ok(()) => self.socket.flush().await,
+                    Err(end) => Err(end),
+                },
+                () = &mut timer => Box::pin(self.tick()).await,
             };
             if let Err(end) = step {
                 return end;
+            }
+            // A tick that was put off finds nothing to do when it comes; only one that is sooner is set anew.
+            let tick = self.next_tick().into();
+            if timer.is_elapsed() || tick < timer.deadline() {
+                timer.as_mut().reset(tick);
             }
         }
     }
@@ -92,19 +103,26 @@ impl Connection {
         self.socket.send(ServerFrame::Hello(&hello).encode()).await
     }
 
-    async fn deliver(&mut self, read: Result<Batch, ReadError>) -> Result<(), End> {
+    /// Everything that was ready, for one write.
+    fn gather(&mut self, read: Result<Batch, ReadError>) -> Result<(), End> {
         let batch = read.map_err(|error| {
             tracing::warn!(%error, "session cannot read");
             End::Say(CloseReason::GoingAway)
         })?;
         self.skipped.add(batch.skipped, Instant::now());
         if let Some(gap) = &batch.gap {
-            self.socket.feed(ServerFrame::Gap(gap).encode()).await?;
+            self.socket.feed_text(ServerFrame::Gap(gap).encode());
         }
         for event in &batch.events {
-            self.socket.feed(event.json().clone()).await?;
+            let deflated = match self.socket.takes_deflated(event.json().len()) {
+                true => event.deflated(deflate::text),
+                false => None,
+            };
+            match deflated {
+                Some(frame) => self.socket.feed(frame.clone()),
+                None => self.socket.feed_text(event.json()),
+            }
         }
-        self.socket.flush().await?;
         self.seat.delivered(&batch);
         Ok(())
     }

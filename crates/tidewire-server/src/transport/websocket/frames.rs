@@ -12,18 +12,16 @@ use serde_json::value::RawValue;
 use tidewire_protocol::{
     ClientFrame, CloseReason, Code, FrameError, Pattern, Publish, ServerFrame, StartAt,
 };
+use tidewire_websocket::Message;
 
-use super::{
-    connection::Connection,
-    socket::{End, Heard},
-};
+use super::{connection::Connection, socket::End};
 use crate::{error::Refusal, publish};
 
 type Reference = Option<Box<RawValue>>;
 
 impl Connection {
     /// Answers what was heard.
-    pub(super) async fn heard(&mut self, heard: Result<Heard, End>) -> Result<(), End> {
+    pub(super) async fn heard(&mut self, heard: Result<Message, End>) -> Result<(), End> {
         let heard = heard?;
         self.unanswered = 0;
         if self
@@ -33,10 +31,13 @@ impl Connection {
         {
             return Err(End::Say(CloseReason::RateLimited));
         }
-        let Heard::Text(text) = heard else {
-            return Ok(());
+        let text = match heard {
+            Message::Text(text) => text,
+            Message::Binary(_) => return Err(End::Say(CloseReason::Unsupported)),
+            // Signs of life; the codec has seen to the pong.
+            Message::Ping(_) | Message::Pong(_) => return Ok(()),
         };
-        match ClientFrame::parse(text.as_str()) {
+        match ClientFrame::parse(&text) {
             Ok(frame) => self.answer(frame).await,
             Err(FrameError::Bad {
                 reference,
@@ -191,12 +192,11 @@ impl Connection {
 }
 
 /// A refusal as a frame.
-pub(super) fn error(reference: Option<&RawValue>, refusal: &Refusal) -> bytes::Bytes {
+pub(super) fn error(reference: Option<&RawValue>, refusal: &Refusal) -> String {
     ServerFrame::Error {
         reference,
         code: refusal.code(),
         message: refusal.message(),
     }
     .encode()
-    .into()
 }

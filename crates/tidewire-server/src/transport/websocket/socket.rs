@@ -1,28 +1,29 @@
 //! The socket of one WebSocket: messages in, frames out, and a clean end.
 //!
-//! Shape: axum's WebSocket with small buffers, a deadline on every write, and one way to close.
-//! Bound: [`READ_BUFFER_BYTES`]; frames gather up to [`WRITE_BUFFER_BYTES`] before they are written; the write buffer never
-//! holds more than two events; control frames are coalesced by the codec.
+//! Shape: the codec's connection over what HTTP left, a deadline on every write, and one way to close.
+//! Bound: one batch waits to be written; what comes in is bounded by the codec. While nothing moves there is no buffer.
 //! Failure: [`End`] says why it ends, and whether the other side can still be told.
-//! Source: RFC 6455; protocol section 3.3; hazards part 3, tungstenite (both sizes must be set).
+//! Source: RFC 6455; protocol section 3.3.
 
 use std::{
-    future::Future,
-    io,
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
-use axum::extract::{
-    WebSocketUpgrade,
-    ws::{CloseFrame, Message, Utf8Bytes, WebSocket},
-};
 use bytes::Bytes;
-use futures_util::{SinkExt, StreamExt};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tidewire_protocol::{Bye, CloseReason, Retry, ServerFrame};
-use tokio::time::timeout;
-use tokio_tungstenite::tungstenite;
+use tidewire_websocket::{Close, Connection, Ended, Message, Violation};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::timeout,
+};
 
-use crate::{drain::retry_ms, limits::LimitsConfig};
+use crate::{drain::retry_ms, listener::stream::Opening};
 
 /// Why a WebSocket ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,42 +42,25 @@ impl End {
     }
 }
 
-/// What was received.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Heard {
-    /// A text message.
-    Text(Utf8Bytes),
-    /// A ping or a pong: a sign of life.
-    Life,
-}
-
-/// Sets every bound of the upgrade by name.
-pub(super) fn configure(upgrade: WebSocketUpgrade, limits: &LimitsConfig) -> WebSocketUpgrade {
-    let message_max = limits.frame_max_bytes();
-    upgrade
-        .protocols([SUBPROTOCOL])
-        .read_buffer_size(READ_BUFFER_BYTES)
-        .write_buffer_size(WRITE_BUFFER_BYTES)
-        .max_write_buffer_size(WRITE_BUFFER_BYTES + 2 * message_max)
-        .max_message_size(message_max)
-        .max_frame_size(message_max)
-}
-
 /// An open WebSocket.
-#[derive(Debug)]
 pub(super) struct Socket {
-    inner: WebSocket,
+    connection: Connection<Stream>,
     write_timeout: Duration,
     last_sent: Instant,
 }
 
 impl Socket {
-    pub(super) fn new(inner: WebSocket, write_timeout: Duration) -> Self {
+    pub(super) fn new(connection: Connection<Stream>, write_timeout: Duration) -> Self {
         Self {
-            inner,
+            connection,
             write_timeout,
             last_sent: Instant::now(),
         }
+    }
+
+    /// Whether a compressed frame of a payload of so many bytes may be fed.
+    pub(super) fn takes_deflated(&self, payload_bytes: usize) -> bool {
+        self.connection.takes_deflated(payload_bytes)
     }
 
     /// When the last text frame was written.
@@ -88,122 +72,183 @@ impl Socket {
     ///
     /// # Cancel safety
     /// A dropped call loses nothing: what was read stays in the codec.
-    pub(super) async fn receive(&mut self) -> Result<Heard, End> {
-        match self.inner.next().await {
-            Some(Ok(Message::Text(text))) => Ok(Heard::Text(text)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(Heard::Life),
-            Some(Ok(Message::Binary(_))) => Err(End::Say(CloseReason::Unsupported)),
-            Some(Ok(Message::Close(frame))) => Err(End::Gone(said(frame.as_ref()))),
-            Some(Err(error)) => Err(failed(error)),
-            None => Err(End::Gone(CloseReason::GoingAway)),
+    pub(super) async fn receive(&mut self) -> Result<Message, End> {
+        self.connection.receive().await.map_err(ended)
+    }
+
+    /// Puts encoded frames to those that wait for the next flush.
+    pub(super) fn feed(&mut self, frames: Bytes) {
+        self.connection.feed(frames);
+    }
+
+    /// Puts one text frame to those that wait for the next flush.
+    pub(super) fn feed_text(&mut self, text: impl AsRef<[u8]>) {
+        self.connection.feed_text(text.as_ref());
+    }
+
+    /// Puts what was received to what waits; a pong is the codec's.
+    pub(super) fn feed_back(&mut self, message: &Message) {
+        match message {
+            Message::Text(text) => self.connection.feed_text_deflated(text.as_bytes()),
+            Message::Binary(bytes) => self.connection.feed_binary_deflated(bytes),
+            Message::Ping(_) | Message::Pong(_) => {}
         }
     }
 
     /// Writes one text frame and everything before it.
-    pub(super) async fn send(&mut self, text: impl Into<Bytes>) -> Result<(), End> {
-        self.feed(text).await?;
+    pub(super) async fn send(&mut self, text: impl AsRef<[u8]>) -> Result<(), End> {
+        self.feed_text(text);
         self.flush().await
     }
 
-    /// Puts one text frame to those that gather; writes them when they are many.
-    pub(super) async fn feed(&mut self, text: impl Into<Bytes>) -> Result<(), End> {
-        // What we send was encoded from text; the check costs less than a wrong frame.
-        let text =
-            Utf8Bytes::try_from(text.into()).map_err(|_| End::Say(CloseReason::GoingAway))?;
-        within(self.write_timeout, self.inner.feed(Message::Text(text))).await
-    }
-
-    /// Writes what has gathered: one TLS record, one system call, as far as it fits.
+    /// Writes what waits: one TLS record, one system call, as far as it fits.
     pub(super) async fn flush(&mut self) -> Result<(), End> {
-        within(self.write_timeout, self.inner.flush()).await?;
+        // Mostly the socket takes all of it at once; only a wait needs a deadline.
+        let at_once = poll_fn(|context| Poll::Ready(self.connection.poll_flush(context))).await;
+        match at_once {
+            Poll::Ready(written) => written.map_err(|error| failed(&error))?,
+            Poll::Pending => Box::pin(self.flush_in_time()).await?,
+        }
         self.last_sent = Instant::now();
         Ok(())
     }
 
+    async fn flush_in_time(&mut self) -> Result<(), End> {
+        match timeout(self.write_timeout, self.connection.flush()).await {
+            Ok(written) => written.map_err(|error| failed(&error)),
+            Err(_elapsed) => Err(End::Say(CloseReason::TooSlow)),
+        }
+    }
+
     /// Asks for a sign of life.
     pub(super) async fn ping(&mut self) -> Result<(), End> {
-        within(
-            self.write_timeout,
-            self.inner.send(Message::Ping(Bytes::new())),
-        )
-        .await
+        let sent = self.last_sent;
+        self.connection.feed_ping(&[]);
+        let flushed = self.flush().await;
+        // A ping is no text frame: it does not put a heartbeat off.
+        self.last_sent = sent;
+        flushed
     }
 
     /// The one end: `bye` and a Close frame where they can be said, then a short wait for the other side's.
     pub(super) async fn end(&mut self, end: End) {
-        let farewell = async {
-            match end {
-                End::Say(reason) => self.say(reason).await,
-                // The codec answers the other side's Close.
-                End::Gone(_) => self.inner.flush().await,
-            }
-        };
-        // Whoever does not take it in time is cut; the outcome changes nothing.
-        let _ = timeout(FAREWELL, farewell).await;
-    }
-
-    async fn say(&mut self, reason: CloseReason) -> Result<(), axum::Error> {
-        let bye = Bye::new(reason, (reason.retry() != Retry::Never).then(retry_ms));
-        self.inner
-            .feed(Message::Text(ServerFrame::Bye(&bye).encode().into()))
-            .await?;
-        let close = CloseFrame {
-            code: reason.code(),
-            reason: Utf8Bytes::from_static(reason.reason()),
-        };
-        self.inner.send(Message::Close(Some(close))).await?;
-        // RFC 6455 section 7.1.1: the server closes the connection, after the client's Close has come.
-        while let Some(Ok(_)) = self.inner.next().await {}
-        Ok(())
-    }
-}
-
-async fn within(
-    time: Duration,
-    write: impl Future<Output = Result<(), axum::Error>>,
-) -> Result<(), End> {
-    match timeout(time, write).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(error)) => Err(failed(error)),
-        Err(_elapsed) => Err(End::Say(CloseReason::TooSlow)),
-    }
-}
-
-/// Whose fault an error is, and whether it can still be said.
-fn failed(error: axum::Error) -> End {
-    use tungstenite::error::{Error, ProtocolError};
-
-    let Ok(error) = error.into_inner().downcast::<Error>() else {
-        return End::Gone(CloseReason::GoingAway);
-    };
-    match *error {
-        Error::Capacity(_) => End::Say(CloseReason::TooBig),
-        Error::Utf8(_) => End::Say(CloseReason::BadUtf8),
-        Error::Protocol(
-            ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
-        ) => End::Gone(CloseReason::GoingAway),
-        Error::Protocol(_) => End::Say(CloseReason::ProtocolError),
-        Error::WriteBufferFull(_) => End::Gone(CloseReason::TooSlow),
-        Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-            End::Gone(CloseReason::TooSlow)
+        if let End::Say(reason) = end {
+            let bye = Bye::new(reason, (reason.retry() != Retry::Never).then(retry_ms));
+            self.feed_text(ServerFrame::Bye(&bye).encode());
         }
-        _ => End::Gone(CloseReason::GoingAway),
+        self.close(end).await;
+    }
+
+    /// The same without `bye`.
+    pub(super) async fn close(&mut self, end: End) {
+        // Whoever does not take it in time is cut; the outcome changes nothing.
+        let _ = timeout(FAREWELL, self.farewell(end)).await;
+    }
+
+    async fn farewell(&mut self, end: End) -> io::Result<()> {
+        if let End::Say(reason) = end {
+            self.connection.close(reason.code(), reason.reason());
+            self.connection.flush().await?;
+            // RFC 6455 section 7.1.1: the server closes the connection, after the client's Close has come.
+            while self.connection.receive().await.is_ok() {}
+        }
+        self.connection.finish().await
+    }
+}
+
+fn ended(ended: Ended) -> End {
+    match ended {
+        Ended::Closed(close) => End::Gone(said(&close)),
+        Ended::Violation(violation) => End::Say(broken(&violation)),
+        Ended::Io(error) => failed(&error),
     }
 }
 
 /// The reason for the metrics when the other side closes.
-fn said(frame: Option<&CloseFrame>) -> CloseReason {
-    match frame.map(|frame| frame.code) {
-        Some(1000) | None => CloseReason::Done,
-        Some(_) => CloseReason::GoingAway,
+fn said(close: &Close) -> CloseReason {
+    match close.code {
+        1000 | Close::NO_CODE => CloseReason::Done,
+        _ => CloseReason::GoingAway,
     }
 }
 
-/// The one subprotocol.
-const SUBPROTOCOL: &str = "tidewire.v1";
-/// Allocated for every connection; a longer frame gets its own buffer while it is read.
-const READ_BUFFER_BYTES: usize = 1024;
-/// One TLS record. Nothing is allocated before the first frame.
-const WRITE_BUFFER_BYTES: usize = 16 * 1024;
+fn broken(violation: &Violation) -> CloseReason {
+    tracing::debug!(%violation, "bad bytes");
+    CloseReason::from_code(violation.code).unwrap_or(CloseReason::ProtocolError)
+}
+
+fn failed(error: &io::Error) -> End {
+    End::Gone(match error.kind() {
+        io::ErrorKind::TimedOut => CloseReason::TooSlow,
+        _ => CloseReason::GoingAway,
+    })
+}
+
+/// What HTTP left.
+pub(super) enum Stream {
+    /// Of HTTP/1.1 the connection itself, with nothing around it.
+    Connection(Opening),
+    /// Of HTTP/2 one of its streams.
+    Part(TokioIo<Upgraded>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Connection(stream) => Pin::new(stream).poll_read(context, into),
+            Self::Part(stream) => Pin::new(stream).poll_read(context, into),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Connection(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Part(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Connection(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+            Self::Part(stream) => Pin::new(stream).poll_write_vectored(context, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Connection(stream) => stream.is_write_vectored(),
+            Self::Part(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Connection(stream) => Pin::new(stream).poll_flush(context),
+            Self::Part(stream) => Pin::new(stream).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Connection(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Part(stream) => Pin::new(stream).poll_shutdown(context),
+        }
+    }
+}
+
 /// For `bye`, Close, and the other side's Close.
 const FAREWELL: Duration = Duration::from_secs(2);
