@@ -54,7 +54,10 @@ def run_way(gateway: Gateway, way: str, folder: Path) -> tuple[Verdict, list[str
     verdict = Verdict.of(way, reports)
     print(verdict.table())
     used = gateway.cpu_seconds() - cpu
-    print(f"gateway: {used:.1f} CPU-seconds, at most {gateway.peak_mib():.0f} MiB resident\n", flush=True)
+    print(
+        f"gateway: {used:.1f} CPU-seconds, at most {gateway.peak_mib():.0f} MiB resident\n",
+        flush=True,
+    )
     return verdict, problems
 
 
