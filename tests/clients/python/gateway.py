@@ -10,11 +10,13 @@ Source: protocol section 10.
 import json
 import os
 import queue
+import re
 import signal
 import ssl
 import subprocess
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 
 import httpx
@@ -130,6 +132,22 @@ class Gateway:
         """True while the process runs and says that it is well."""
         well = httpx.get(f"{self.admin}/healthz", timeout=DEADLINE_S, trust_env=False)
         return self._process.poll() is None and well.status_code == 200
+
+    def resident_bytes(self) -> int:
+        """Memory of the process that is resident now."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far, its own and the kernel's for it."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def ends(self) -> Counter[int]:
+        """How many sessions have ended with which close code."""
+        metrics = httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
+        rows = re.findall(r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', metrics, re.M)
+        return Counter({int(code): int(count) for code, count in rows})
 
     @property
     def host(self) -> str:

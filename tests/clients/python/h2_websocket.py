@@ -37,6 +37,7 @@ class Http2WebSocket:
         gateway: Gateway,
         path: str = "/ws",
         headers: tuple[tuple[str, str], ...] = (("sec-websocket-protocol", "tidewire.v1"),),
+        version: str = "13",
     ):
         plain = socket.create_connection((gateway.host, gateway.port), timeout=DEADLINE_S)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,7 +68,7 @@ class Http2WebSocket:
                 (":scheme", "https"),
                 (":path", path),
                 (":authority", gateway.listen),
-                ("sec-websocket-version", "13"),
+                ("sec-websocket-version", version),
                 *headers,
             ],
         )
@@ -129,16 +130,22 @@ class Http2WebSocket:
                 self.headers = dict(event.headers)
                 self.status = int(self.headers[":status"])
             elif isinstance(event, h2.events.DataReceived):
-                self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                self._give_back(event.flow_controlled_length)
                 if self.status == 200 and event.data:
                     self._take(event.data)
                 elif self.status != 200:
                     self.body += event.data
-            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
-                self._closed = self._closed or Closed(None)
+            elif isinstance(event, h2.events.StreamEnded):
+                self._closed = self._closed or Closed(None, "END_STREAM")
+            elif isinstance(event, h2.events.StreamReset):
+                self._closed = self._closed or Closed(None, f"RST_STREAM {event.error_code}")
             elif isinstance(event, h2.events.ConnectionTerminated):
                 self._closed = self._closed or Closed(None, f"GOAWAY {event.error_code}")
         self._flush()
+
+    def _give_back(self, size: int) -> None:
+        """Room in the windows for as much again."""
+        self._h2.acknowledge_received_data(size, self._stream)
 
     def _take(self, data: bytes) -> None:
         """WebSocket bytes from the stream."""

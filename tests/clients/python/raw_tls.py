@@ -17,7 +17,9 @@ from gateway import DEADLINE_S, Gateway
 def open_tls(gateway: Gateway) -> socket.socket:
     """A TLS connection that has agreed on HTTP/1.1."""
     plain = socket.create_connection((gateway.host, gateway.port), timeout=DEADLINE_S)
-    return gateway.tls("http/1.1").wrap_socket(plain, server_hostname=gateway.host)
+    context = gateway.tls("http/1.1")
+    # An end without TLS's own goodbye is an error, not an end.
+    return context.wrap_socket(plain, server_hostname=gateway.host, suppress_ragged_eofs=False)
 
 
 @dataclass

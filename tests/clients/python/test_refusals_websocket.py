@@ -1,6 +1,8 @@
 """Every refusal inside a WebSocket: the error that answers a frame, the code that closes.
 
-Source: protocol section 3.3; RFC 6455 sections 5 and 7.4.
+Bytes that are no good frames are in `test_bad_frames.py`.
+
+Source: protocol section 3.3.
 """
 
 import json
@@ -10,7 +12,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from json_websocket import open_websocket
-from raw_tls import RawWebSocket, masked
+from raw_tls import RawWebSocket
 
 
 @dataclass(frozen=True)
@@ -154,64 +156,10 @@ def test_the_largest_frame_is_read(gateway, topic):
         assert socket.take()["op"] == "ok"
 
 
-BAD_BYTES = [
-    ("text that is not UTF-8", masked(1, b'{"op":"\xff"}'), 1007),
-    ("text cut inside a character", masked(1, b'{"op":"\xe2\x9c"}'), 1007),
-    ("a reserved opcode", masked(3, b"{}"), 1002),
-    ("a reserved bit", bytes([0xC1, 0x82]) + bytes(4) + b"{}", 1002),
-    ("a frame without a mask", bytes([0x81, 2]) + b"{}", 1002),
-    ("a ping in two fragments", masked(9, b"a", final=False), 1002),
-    ("a ping of 126 bytes", masked(9, b"a" * 126), 1002),
-    ("a continuation of nothing", masked(0, b"{}"), 1002),
-    ("a message inside another", masked(1, b"{", final=False) + masked(1, b"{}"), 1002),
-    (
-        "a frame that announces 2^62 bytes",
-        bytes([0x81, 0xFF]) + (1 << 62).to_bytes(8, "big") + bytes(4),
-        1009,
-    ),
-    ("a close with one byte", masked(8, b"\x03"), 1002),
-    ("a close with code 1005", masked(8, (1005).to_bytes(2, "big")), 1002),
-]
-
-
-@pytest.mark.parametrize(
-    ("sent", "code"), [row[1:] for row in BAD_BYTES], ids=[row[0] for row in BAD_BYTES]
-)
-def test_bad_bytes_close_with_their_code(gateway, sent, code):
-    socket = RawWebSocket(gateway)
-    socket.take()
-    socket.send_bytes(sent)
-    assert socket.end()[1] == code
-    assert gateway.is_alive()
-
-
 def test_a_client_that_answers_no_ping_is_closed_with_4201(quick_heartbeat):
     texts, code = RawWebSocket(quick_heartbeat).end()
     assert code == 4201
     assert json.loads(texts[-1])["op"] == "bye"
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "statuses"),
-    [
-        ("Sec-WebSocket-Version", "8", {400, 426}),
-        ("Sec-WebSocket-Key", "short", {400}),
-        ("Connection", "keep-alive", {400, 426}),
-        ("Upgrade", "h2c", {400, 426}),
-    ],
-)
-def test_a_bad_upgrade_is_refused_without_a_101(gateway, name, value, statuses):
-    headers = {
-        "Upgrade": "websocket",
-        "Connection": "Upgrade",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-    }
-    with gateway.client() as client:
-        answer = client.get("/ws", headers=headers | {name: value})
-    assert answer.status_code in statuses
-    assert answer.headers["content-type"] == "application/problem+json"
-    assert answer.json()["code"] == "bad_request"
 
 
 def test_an_upgrade_with_a_bad_credential_is_401_before_the_101(gateway):
