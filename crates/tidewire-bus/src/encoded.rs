@@ -1,5 +1,5 @@
 //! An event and its wire forms, each encoded once, when first asked for, and shared by every session.
-//! Bound: at most one copy of each form for each event in the window.
+//! Bound: at most one copy of each [`Form`] for each event in the window, and nothing for one that nobody asked for.
 //! Source: architecture, "The path of an event"; protocol sections 2 and 3.1.
 
 use std::sync::{Arc, OnceLock};
@@ -7,14 +7,41 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tidewire_protocol::{Event, event_stream};
 
+/// A wire form that is made once and shared: of one event by [`Encoded::form`], of the events of a batch one after
+/// another by [`crate::Events::joined`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// A block of an event stream.
+    Sse,
+    /// The payload alone as a block of an event stream (`format=data`).
+    SseData,
+    /// A WebSocket frame.
+    Frame,
+    /// A WebSocket frame for those that negotiated compression.
+    DeflatedFrame,
+}
+
+/// One place for each form.
+pub(crate) type Forms = [OnceLock<Bytes>; 4];
+
+impl Form {
+    /// Its place in [`Forms`].
+    pub(crate) fn of(self, forms: &Forms) -> &OnceLock<Bytes> {
+        match self {
+            Self::Sse => &forms[0],
+            Self::SseData => &forms[1],
+            Self::Frame => &forms[2],
+            Self::DeflatedFrame => &forms[3],
+        }
+    }
+}
+
 /// One event, shared. Everything is immutable once made.
 #[derive(Debug)]
 pub struct Encoded {
     event: Event,
-    sse: OnceLock<Bytes>,
-    sse_data: OnceLock<Bytes>,
-    /// Inner `None`: compressing does not make it smaller.
-    deflated: OnceLock<Option<Bytes>>,
+    /// Boxed: most events are sent in joined forms only, or not at all.
+    forms: OnceLock<Box<Forms>>,
 }
 
 impl Encoded {
@@ -23,9 +50,7 @@ impl Encoded {
     pub fn new(event: Event) -> Arc<Self> {
         Arc::new(Self {
             event,
-            sse: OnceLock::new(),
-            sse_data: OnceLock::new(),
-            deflated: OnceLock::new(),
+            forms: OnceLock::new(),
         })
     }
 
@@ -50,20 +75,19 @@ impl Encoded {
     /// The event as a block of an event stream.
     #[must_use]
     pub fn sse(&self) -> &Bytes {
-        self.sse.get_or_init(|| event_stream::event(&self.event))
+        self.form(Form::Sse, event_stream::event)
     }
 
     /// The payload alone as a block of an event stream (`format=data`).
     #[must_use]
     pub fn sse_data(&self) -> &Bytes {
-        self.sse_data
-            .get_or_init(|| event_stream::event_data(&self.event))
+        self.form(Form::SseData, event_stream::event_data)
     }
 
-    /// The event as a compressed WebSocket frame; `None` where it would not be smaller. `make` turns JSON into it: the bus
-    /// knows no WebSocket. Everybody gives the same one.
+    /// The event in this form. Whoever asks first makes it: `make` is the same wherever the form is.
     #[must_use]
-    pub fn deflated(&self, make: impl FnOnce(&[u8]) -> Option<Bytes>) -> Option<&Bytes> {
-        self.deflated.get_or_init(|| make(self.json())).as_ref()
+    pub fn form(&self, form: Form, make: impl FnOnce(&Event) -> Bytes) -> &Bytes {
+        let forms = self.forms.get_or_init(Box::default);
+        form.of(forms).get_or_init(|| make(&self.event))
     }
 }

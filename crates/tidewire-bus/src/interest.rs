@@ -6,48 +6,24 @@
 //! any more stays for a while, so that the next poll of the same pattern finds it.
 //! Failure: what has left the window is no longer in it; [`Interest::read`] says so.
 
+pub(crate) mod recent;
+pub(crate) mod subscribers;
 mod tree;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use slab::Slab;
 use tidewire_protocol::{Pattern, Topic};
-use tokio::sync::Notify;
 
-use crate::sync::{Mutex, lock};
+use crate::events::Events;
+use recent::{BatchBounds, Recent};
+use subscribers::Subscribers;
 use tree::PatternTree;
 
 /// Names an interest while a session holds it.
 pub(crate) type InterestId = usize;
-
-/// The sessions that an interest wakes.
-#[derive(Debug, Default)]
-pub(crate) struct Subscribers {
-    /// Std mutex: held to add, to remove or to wake, never by a publisher and never across an await.
-    sessions: Mutex<Slab<Arc<Notify>>>,
-}
-
-impl Subscribers {
-    fn add(&self, session: Arc<Notify>) -> usize {
-        lock(&self.sessions).insert(session)
-    }
-
-    fn remove(&self, key: usize) {
-        lock(&self.sessions).remove(key);
-    }
-
-    fn len(&self) -> usize {
-        lock(&self.sessions).len()
-    }
-
-    /// Wakes every session; one that is not waiting finds the wake-up at its next wait.
-    pub(crate) fn wake(&self) {
-        for (_, session) in lock(&self.sessions).iter() {
-            session.notify_one();
-        }
-    }
-}
 
 /// One subscribed pattern.
 #[derive(Debug)]
@@ -60,6 +36,10 @@ pub(crate) struct Interest {
     /// The newest matching place that retention has let go of since the interest was made.
     lost_to: u64,
     subscribers: Arc<Subscribers>,
+    /// Sessions that hold it.
+    sessions: usize,
+    /// What some of them have just read.
+    recent: Recent,
     /// The rounds of sweeping that it has seen without a subscriber.
     idle_rounds: u32,
     /// It is on the list of those to wake.
@@ -101,6 +81,20 @@ impl Interest {
         Found::Complete
     }
 
+    /// The newest place that matches and that it still has.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.places.back().copied()
+    }
+
+    /// The place before the first that a reader after `after` gets.
+    fn before(&self, after: u64) -> u64 {
+        let first = self.places.partition_point(|&place| place <= after);
+        let before = first
+            .checked_sub(1)
+            .and_then(|index| self.places.get(index));
+        before.copied().unwrap_or(self.complete_after)
+    }
+
     /// Whether a reader who begins after this place has missed nothing that matches.
     pub(crate) fn has_all_after(&self, after: u64, window_oldest: u64) -> bool {
         let is_kept = match self
@@ -140,35 +134,35 @@ pub(crate) struct Interests {
     idle: usize,
     /// Places that are noted, over all.
     places: usize,
+    /// Bytes of the recent batches, over all.
+    recent_bytes: AtomicUsize,
 }
 
 impl Interests {
-    /// The interest of a pattern, made if need be. `head`: it is complete after this place.
-    pub(crate) fn add(
-        &mut self,
-        pattern: &Pattern,
-        session: Arc<Notify>,
-        head: u64,
-    ) -> (InterestId, usize) {
+    /// One more session holds the interest of a pattern, which is made if need be. `head`: it is complete after this
+    /// place. The session is to be added to its subscribers.
+    pub(crate) fn hold(&mut self, pattern: &Pattern, head: u64) -> (InterestId, Arc<Subscribers>) {
         let id = match self.patterns.find(pattern) {
             Some(id) => id,
             None => self.make(pattern, head),
         };
         let interest = &mut self.all[id];
-        if interest.subscribers.len() == 0 && interest.idle_rounds > 0 {
+        if interest.idle_rounds > 0 {
             self.idle -= 1;
         }
         interest.idle_rounds = 0;
-        (id, interest.subscribers.add(session))
+        interest.sessions += 1;
+        (id, Arc::clone(&interest.subscribers))
     }
 
-    /// The session no longer has the interest.
-    pub(crate) fn release(&mut self, id: InterestId, key: usize) {
+    /// A session no longer holds the interest.
+    pub(crate) fn release(&mut self, id: InterestId) {
         let interest = &mut self.all[id];
-        interest.subscribers.remove(key);
-        if interest.subscribers.len() > 0 {
+        interest.sessions -= 1;
+        if interest.sessions > 0 {
             return;
         }
+        interest.recent.clear(&self.recent_bytes);
         if self.idle >= IDLE_MAX {
             self.remove(id);
         } else {
@@ -188,6 +182,7 @@ impl Interests {
             if interest.places.capacity() > 2 * interest.places.len() + 16 {
                 interest.places.shrink_to_fit();
             }
+            interest.recent.clear(&self.recent_bytes);
             match interest.idle_rounds {
                 0 => {}
                 1 => interest.idle_rounds = 2,
@@ -202,6 +197,33 @@ impl Interests {
 
     pub(crate) fn get(&self, id: InterestId) -> &Interest {
         &self.all[id]
+    }
+
+    /// What another session that stands at this place has just read: everything after it that fits into a batch.
+    pub(crate) fn recent(
+        &self,
+        id: InterestId,
+        after: u64,
+        bounds: BatchBounds,
+        window_oldest: u64,
+    ) -> Option<Events> {
+        let interest = &self.all[id];
+        let newest = interest.newest()?;
+        if interest.sessions < 2 || after < interest.complete_after || newest <= after {
+            return None;
+        }
+        let (recent, total) = (&interest.recent, &self.recent_bytes);
+        recent.take(after, bounds, newest, window_oldest, total)
+    }
+
+    /// Keeps what was read after this place for the other sessions of the interest.
+    pub(crate) fn keep(&self, id: InterestId, after: u64, bounds: BatchBounds, events: &Events) {
+        let interest = &self.all[id];
+        let others = interest.sessions.saturating_sub(1);
+        if others > 0 && !events.is_empty() {
+            let (recent, total) = (&interest.recent, &self.recent_bytes);
+            recent.keep(events, interest.before(after), bounds, others, total);
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -249,6 +271,7 @@ impl Interests {
                 .places
                 .partition_point(|&place| place <= evicted_to);
             interest.places.drain(..to);
+            interest.recent.clear(&self.recent_bytes);
             self.places -= to;
             interest.complete_after = interest.complete_after.max(evicted_to);
             Arc::clone(&interest.subscribers)
@@ -268,7 +291,7 @@ impl Interests {
     /// Sessions that would get an event of this topic; one that has it twice counts twice.
     pub(crate) fn subscribers(&self, topic: &Topic) -> usize {
         let ids = self.patterns.matching(topic).into_iter();
-        ids.map(|id| self.all[id].subscribers.len()).sum()
+        ids.map(|id| self.all[id].sessions).sum()
     }
 
     fn make(&mut self, pattern: &Pattern, head: u64) -> InterestId {
@@ -278,6 +301,8 @@ impl Interests {
             complete_after: head,
             lost_to: 0,
             subscribers: Arc::default(),
+            sessions: 0,
+            recent: Recent::default(),
             idle_rounds: 0,
             is_touched: false,
         });
@@ -297,6 +322,7 @@ impl Interests {
     fn remove(&mut self, id: InterestId) {
         let interest = self.all.remove(id);
         self.places -= interest.places.len();
+        interest.recent.clear(&self.recent_bytes);
         self.patterns.remove(&interest.pattern);
     }
 }
@@ -314,8 +340,8 @@ const PLACES_TOTAL_MAX: usize = 4 << 20;
 mod tests {
     use super::*;
 
-    fn add(interests: &mut Interests, pattern: &str) -> (InterestId, usize) {
-        interests.add(&Pattern::parse(pattern).unwrap(), Arc::default(), 0)
+    fn hold(interests: &mut Interests, pattern: &str) -> InterestId {
+        interests.hold(&Pattern::parse(pattern).unwrap(), 0).0
     }
 
     #[test]
@@ -326,7 +352,7 @@ mod tests {
         let mut interests = Interests::default();
         let ids: Vec<_> = patterns
             .iter()
-            .map(|pattern| add(&mut interests, pattern))
+            .map(|pattern| hold(&mut interests, pattern))
             .collect();
         for topic in ["a.b", "a", "b.x.y", "$p.a", "$p.a.b", "a.b.c", "c"] {
             let topic = Topic::parse(topic).unwrap();
@@ -337,7 +363,7 @@ mod tests {
                 .iter()
                 .zip(&ids)
                 .filter(|(pattern, _)| Pattern::parse(pattern).unwrap().matches(&topic))
-                .map(|(_, (id, _))| *id)
+                .map(|(_, id)| *id)
                 .collect();
             expected.sort_unstable();
             touched.sort_unstable();
@@ -349,15 +375,15 @@ mod tests {
     fn a_released_interest_stays_for_a_round_and_then_leaves_nothing_behind() {
         let mut interests = Interests::default();
         for pattern in ["a.*.c", "a.>", "x"] {
-            let (id, key) = add(&mut interests, pattern);
-            interests.release(id, key);
+            let id = hold(&mut interests, pattern);
+            interests.release(id);
         }
         interests.sweep(0);
         assert_eq!(interests.len(), 3);
-        let (again, key) = add(&mut interests, "x");
+        let again = hold(&mut interests, "x");
         interests.sweep(0);
         assert_eq!(interests.len(), 1, "only the one in use stays");
-        interests.release(again, key);
+        interests.release(again);
         interests.sweep(0);
         interests.sweep(0);
         assert!(interests.len() == 0 && interests.patterns.is_empty());
@@ -367,7 +393,7 @@ mod tests {
     #[test]
     fn a_reader_whose_events_have_left_the_window_is_sent_to_the_engine() {
         let mut interests = Interests::default();
-        let (id, _) = add(&mut interests, "a");
+        let id = hold(&mut interests, "a");
         let topic = Topic::parse("a").unwrap();
         let mut touched = Vec::new();
         for place in [3, 5, 8] {
@@ -392,7 +418,7 @@ mod tests {
     #[test]
     fn an_interest_notes_no_more_than_its_bound_and_says_what_it_let_go() {
         let mut interests = Interests::default();
-        let (id, _) = add(&mut interests, "a");
+        let id = hold(&mut interests, "a");
         let topic = Topic::parse("a").unwrap();
         let over = PLACES_MAX as u64 + 10;
         for place in 1..=over {

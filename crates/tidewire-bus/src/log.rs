@@ -17,11 +17,14 @@ pub(crate) mod window;
 use std::sync::Arc;
 
 use tidewire_protocol::{Pattern, Topic};
-use tokio::sync::Notify;
 
 use crate::encoded::Encoded;
 use crate::engine::feed::{FeedItem, FeedReceiver};
-use crate::interest::{Found, InterestId, Interests, Subscribers};
+use crate::events::Events;
+use crate::interest::recent::BatchBounds;
+use crate::interest::subscribers::{Part, Subscribers};
+use crate::interest::{Found, InterestId, Interests};
+use crate::session::woken::Woken;
 use crate::sync::{RwLock, read, write};
 use window::Window;
 
@@ -55,6 +58,7 @@ struct State {
 pub(crate) struct Registration {
     id: InterestId,
     key: usize,
+    subscribers: Arc<Subscribers>,
 }
 
 /// What a session wants to know.
@@ -70,7 +74,7 @@ pub(crate) struct Wanted {
 #[derive(Debug)]
 pub(crate) enum WindowRead {
     Events {
-        events: Vec<Arc<Encoded>>,
+        events: Events,
         /// Everything up to here has been looked at.
         examined: u64,
         at_end: bool,
@@ -104,30 +108,43 @@ impl Log {
     pub(crate) fn apply(&self, items: &[FeedItem]) {
         // A part at a time, so that readers wait for no more than that; the lock is given back before
         // anybody is woken.
+        let mut woken = Part::new();
         for part in items.chunks(APPLY_MAX) {
             let to_wake = write(&self.state).apply(part);
             for subscribers in to_wake {
-                subscribers.wake();
+                subscribers.wake(&mut woken);
             }
         }
     }
 
     /// From now on every event that matches wakes this session.
-    pub(crate) fn register(&self, pattern: &Pattern, session: &Arc<Notify>) -> Registration {
+    pub(crate) fn register(&self, pattern: &Pattern, session: &Arc<Woken>) -> Registration {
         let mut state = write(&self.state);
         let head = state.head;
-        let (id, key) = state.interests.add(pattern, Arc::clone(session), head);
-        Registration { id, key }
+        let (id, subscribers) = state.interests.hold(pattern, head);
+        // The log does not wait while others are added or woken. What it applies meanwhile is read: no session has
+        // read before it is registered.
+        drop(state);
+        let key = subscribers.add(Arc::clone(session));
+        Registration {
+            id,
+            key,
+            subscribers,
+        }
     }
 
     pub(crate) fn release(&self, registration: &Registration) {
-        let mut state = write(&self.state);
-        state.interests.release(registration.id, registration.key);
+        registration.subscribers.remove(registration.key);
+        write(&self.state).interests.release(registration.id);
     }
 
     /// What matches, in log order, each event once.
     pub(crate) fn read(&self, registrations: &[&Registration], wanted: Wanted) -> WindowRead {
-        read(&self.state).read(registrations, wanted)
+        let state = read(&self.state);
+        match registrations {
+            [alone] => state.read_shared(alone, wanted),
+            _ => state.read(registrations, wanted),
+        }
     }
 
     /// Whether a session that begins after this place has missed nothing, as far as is known here.
@@ -200,6 +217,41 @@ impl State {
         to_wake
     }
 
+    /// Reads for a session that has this interest alone: others that stand where it does get the same batch.
+    fn read_shared(&self, held: &Registration, wanted: Wanted) -> WindowRead {
+        if wanted.to < self.head {
+            return self.read(&[held], wanted);
+        }
+        let bounds = BatchBounds {
+            max_events: wanted.max_events,
+            max_bytes: wanted.max_bytes,
+        };
+        let recent = self
+            .interests
+            .recent(held.id, wanted.after, bounds, self.oldest());
+        let Some(events) = recent else {
+            let read = self.read(&[held], wanted);
+            if let WindowRead::Events { events, .. } = &read {
+                self.interests.keep(held.id, wanted.after, bounds, events);
+            }
+            return read;
+        };
+        let newest = self.interests.get(held.id).newest();
+        let last = events.last().map(|event| event.place());
+        if last < newest {
+            return WindowRead::Events {
+                examined: last.unwrap_or(wanted.after),
+                events,
+                at_end: false,
+            };
+        }
+        WindowRead::Events {
+            events,
+            examined: self.head,
+            at_end: true,
+        }
+    }
+
     fn read(&self, registrations: &[&Registration], wanted: Wanted) -> WindowRead {
         let oldest = self.oldest();
         let mut places = Vec::new();
@@ -228,7 +280,7 @@ impl State {
                     WindowRead::Behind
                 } else {
                     WindowRead::Events {
-                        events,
+                        events: events.into(),
                         examined: last,
                         at_end: false,
                     }
@@ -236,7 +288,7 @@ impl State {
             };
             if events.len() >= wanted.max_events || bytes >= wanted.max_bytes {
                 return WindowRead::Events {
-                    events,
+                    events: events.into(),
                     examined: last,
                     at_end: false,
                 };
@@ -245,7 +297,7 @@ impl State {
             events.push(Arc::clone(event));
         }
         WindowRead::Events {
-            events,
+            events: events.into(),
             examined: self.head.min(wanted.to),
             at_end: true,
         }

@@ -8,21 +8,22 @@
 //! Source: protocol section 3; architecture, "The one idea".
 
 pub(crate) mod state;
+pub(crate) mod woken;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tidewire_protocol::{Cursor, Gap, GapReason, Pattern, StartAt};
-use tokio::sync::{Notify, Semaphore, SemaphorePermit};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
-use crate::encoded::Encoded;
 use crate::engine::{Engine, Read, ReadError, Seek, continues_after};
+use crate::events::Events;
 use crate::log::{Log, Registration, Wanted, WindowRead};
 use state::ahead::{Ahead, Reach};
 use state::{Got, State, Want};
+use woken::Woken;
 
 /// The bounds of one session.
 #[derive(Clone, Copy, Debug)]
@@ -50,8 +51,8 @@ impl Default for SessionOptions {
 pub struct Batch {
     /// Told before the events.
     pub gap: Option<Gap>,
-    /// In log order.
-    pub events: Vec<Arc<Encoded>>,
+    /// In log order. Shared with the sessions that get the same.
+    pub events: Events,
     /// A safe place to resume once this batch has been received.
     pub cursor: Cursor,
     /// The next batch is ready already.
@@ -72,7 +73,7 @@ pub struct Subscribed {
 /// One subscriber. Dropping it ends it.
 #[derive(Debug)]
 pub struct Session {
-    id: String,
+    id: [u8; 16],
     options: SessionOptions,
     log: Arc<Log>,
     engine: Arc<dyn Engine>,
@@ -80,8 +81,12 @@ pub struct Session {
     /// What a conflating session has seen when a call is dropped in the middle of its looks: the next
     /// call goes on there, or a client that sends much would never get anything.
     halfway: Option<Box<Halfway>>,
-    registrations: BTreeMap<Pattern, Registration>,
-    woken: Arc<Notify>,
+    /// In the order of their patterns.
+    registrations: Vec<(Pattern, Registration)>,
+    woken: Arc<Woken>,
+    /// The last batch was all that there was, and nothing has been waited for since: unless it has been woken, there is
+    /// nothing to look for.
+    is_at_end: bool,
     live: Arc<AtomicUsize>,
 }
 
@@ -124,8 +129,9 @@ impl Session {
             halfway: None,
             log,
             engine,
-            registrations: BTreeMap::new(),
-            woken: Arc::new(Notify::new()),
+            registrations: Vec::new(),
+            woken: Arc::new(Woken::new()),
+            is_at_end: false,
             live,
         }
     }
@@ -133,7 +139,7 @@ impl Session {
     /// Random and URL-safe.
     #[must_use]
     pub fn id(&self) -> &str {
-        &self.id
+        std::str::from_utf8(&self.id).expect("ASCII")
     }
 
     /// Always a safe place to resume the whole session.
@@ -162,10 +168,12 @@ impl Session {
     ) -> Result<Subscribed, ReadError> {
         // Registered before anything is read: what comes from here on wakes the session.
         let mut added = Vec::new();
+        self.registrations.reserve_exact(patterns.len());
         for pattern in &patterns {
-            if !self.registrations.contains_key(pattern) {
+            if let Err(index) = self.registered(pattern) {
                 let registration = self.log.register(pattern, &self.woken);
-                self.registrations.insert(pattern.clone(), registration);
+                let registered = (pattern.clone(), registration);
+                self.registrations.insert(index, registered);
                 added.push(pattern.clone());
             }
         }
@@ -178,6 +186,7 @@ impl Session {
         };
         let resumed = matches!(start, StartAt::After(_)) && begin.gap.is_none();
         self.halfway = None;
+        self.is_at_end = false;
         self.state
             .subscribe(&patterns, begin.after, begin.told, begin.gap);
         Ok(Subscribed {
@@ -189,6 +198,7 @@ impl Session {
     /// Takes patterns away: no event of them is delivered afterwards.
     pub fn unsubscribe(&mut self, patterns: &[Pattern]) {
         self.halfway = None;
+        self.is_at_end = false;
         for pattern in patterns {
             if self.state.unsubscribe(pattern) {
                 self.release(pattern);
@@ -207,10 +217,12 @@ impl Session {
     /// A dropped call loses nothing: the cursor moves only with a batch that was returned.
     pub async fn next(&mut self) -> Result<Batch, ReadError> {
         loop {
-            if let Some(batch) = self.read(None).await? {
+            if self.may_have_more()
+                && let Some(batch) = self.read(None).await?
+            {
                 return Ok(batch);
             }
-            self.woken.notified().await;
+            self.woken.wait().await;
         }
     }
 
@@ -225,19 +237,48 @@ impl Session {
     pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Batch>, ReadError> {
         let deadline = Instant::now() + wait;
         loop {
-            if let Some(batch) = self.read(Some(deadline)).await? {
+            if (wait.is_zero() || self.may_have_more())
+                && let Some(batch) = self.read(Some(deadline)).await?
+            {
                 return Ok(Some(batch));
             }
-            let woken = self.woken.notified();
+            let woken = self.woken.wait();
             if wait.is_zero() || tokio::time::timeout_at(deadline, woken).await.is_err() {
                 return Ok(None);
             }
         }
     }
 
-    /// What is ready. `None`: the end of the log. Where a long part of the log does not match, each look
-    /// brings the cursor further, and the deadline may end it in between.
+    /// Whether a read is worth it: not just after one that came to the end, if nothing has happened since.
+    fn may_have_more(&mut self) -> bool {
+        !std::mem::take(&mut self.is_at_end) || self.woken.is_set()
+    }
+
+    /// What is ready. `None`: the end of the log.
     async fn read(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
+        self.woken.clear();
+        match self.read_window() {
+            Some(read) => Ok(read),
+            // Rare and large.
+            None => Box::pin(self.read_on(deadline)).await,
+        }
+    }
+
+    /// What is ready, for a session with one pattern whose next events the window has. `None`: it takes more.
+    fn read_window(&mut self) -> Option<Option<Batch>> {
+        let after = self.state.alone().filter(|_| !self.options.conflate)?;
+        let (_, registration) = self.registrations.first()?;
+        let want = Want::all_after(after);
+        let got = self.look_into_window(&[registration], &want, self.bounds())?;
+        let is_at_end = got.at_end;
+        let batch = self.state.absorb(&want, got);
+        self.is_at_end = is_at_end && batch.is_some();
+        (is_at_end || batch.is_some()).then_some(batch)
+    }
+
+    /// What is ready, look by look. Where a long part of the log does not match, each look brings the cursor
+    /// further, and the deadline may end it in between.
+    async fn read_on(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
         loop {
             let (want, got) = if self.options.conflate {
                 self.look_ahead(deadline).await?
@@ -250,6 +291,7 @@ impl Session {
             let is_end_of_log = got.at_end && got.examined < want.to;
             let more = got.more;
             if let Some(batch) = self.state.absorb(&want, got) {
+                self.is_at_end = is_end_of_log;
                 return Ok(Some(batch));
             }
             if is_end_of_log {
@@ -258,7 +300,7 @@ impl Session {
             if more && deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Ok(Some(Batch {
                     gap: None,
-                    events: Vec::new(),
+                    events: Events::default(),
                     cursor: self.state.cursor(),
                     more,
                     skipped: 0,
@@ -323,27 +365,40 @@ impl Session {
         let held: Vec<&Registration> = want
             .patterns
             .iter()
-            .filter_map(|pattern| self.registrations.get(pattern))
+            .filter_map(|pattern| self.registration(pattern))
             .collect();
+        match self.look_into_window(&held, want, bounds) {
+            Some(got) => Ok(got),
+            None => self.look_into_engine(want, bounds).await,
+        }
+    }
+
+    /// `None`: only the engine knows.
+    fn look_into_window(
+        &self,
+        held: &[&Registration],
+        want: &Want,
+        bounds: LookBounds,
+    ) -> Option<Got> {
         let wanted = Wanted {
             after: want.after,
             to: want.to,
             max_events: bounds.max_events,
             max_bytes: bounds.max_bytes,
         };
-        match self.log.read(&held, wanted) {
+        match self.log.read(held, wanted) {
             WindowRead::Events {
                 events,
                 examined,
                 at_end,
-            } => Ok(Got {
+            } => Some(Got {
                 events,
                 examined,
                 at_end,
                 more: !at_end,
                 ..Got::default()
             }),
-            WindowRead::Behind => self.look_into_engine(want, bounds).await,
+            WindowRead::Behind => None,
         }
     }
 
@@ -359,7 +414,7 @@ impl Session {
         });
         let page = page.await?;
         Ok(Got {
-            events: page.events,
+            events: page.events.into(),
             examined: page.examined,
             // The engine's end is not yet the log's: the next look is into the window.
             at_end: false,
@@ -406,8 +461,10 @@ impl Session {
 
     /// Begins after a cursor of this log. The engine is asked only where the window may not know all.
     async fn resume(&mut self, patterns: &[Pattern], asked: Cursor) -> Result<Begin, ReadError> {
-        let held = |pattern| &self.registrations[pattern];
-        let held: Vec<&Registration> = patterns.iter().map(held).collect();
+        let held = patterns
+            .iter()
+            .filter_map(|pattern| self.registration(pattern));
+        let held: Vec<&Registration> = held.collect();
         let mut begin = Begin {
             after: asked.place,
             told: 0,
@@ -452,15 +509,27 @@ impl Session {
     }
 
     fn release(&mut self, pattern: &Pattern) {
-        if let Some(registration) = self.registrations.remove(pattern) {
+        if let Ok(index) = self.registered(pattern) {
+            let (_, registration) = self.registrations.remove(index);
             self.log.release(&registration);
         }
+    }
+
+    fn registration(&self, pattern: &Pattern) -> Option<&Registration> {
+        let index = self.registered(pattern).ok()?;
+        Some(&self.registrations[index].1)
+    }
+
+    /// Where the pattern stands among the registrations, or where it would.
+    fn registered(&self, pattern: &Pattern) -> Result<usize, usize> {
+        self.registrations
+            .binary_search_by(|(registered, _)| registered.cmp(pattern))
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        for registration in self.registrations.values() {
+        for (_, registration) in &self.registrations {
             self.log.release(registration);
         }
         self.live.fetch_sub(1, Ordering::Relaxed);

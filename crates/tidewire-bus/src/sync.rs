@@ -1,5 +1,5 @@
-//! The locks of the log and of its interests: std's, or with the feature `shuttle` those of a scheduler
-//! that tries interleavings.
+//! The locks and the tasks of the log and of its interests: std's and tokio's, or with the feature `shuttle`
+//! those of a scheduler that tries interleavings.
 //! Failure: they outlive a panic, as those of [`crate::lock`] do, and for the same reason.
 
 use std::sync::PoisonError;
@@ -7,9 +7,14 @@ use std::sync::PoisonError;
 use std::sync::{MutexGuard, RwLockReadGuard, RwLockWriteGuard};
 
 #[cfg(feature = "shuttle")]
-pub(crate) use shuttle::sync::{Mutex, RwLock};
+pub(crate) use shuttle::{
+    future::yield_now,
+    sync::{Mutex, RwLock, atomic::AtomicBool},
+};
 #[cfg(not(feature = "shuttle"))]
-pub(crate) use std::sync::{Mutex, RwLock};
+pub(crate) use std::sync::{Mutex, RwLock, atomic::AtomicBool};
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use tokio::task::yield_now;
 #[cfg(feature = "shuttle")]
 use tried::{MutexGuard, RwLockReadGuard, RwLockWriteGuard, hold as held};
 
@@ -26,6 +31,23 @@ pub(crate) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 /// Locks for writing, also after a panic elsewhere.
 pub(crate) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     held(lock.write().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// A task of the runtime that this is called in. It ends by itself.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(not(feature = "shuttle"))]
+    tokio::spawn(task);
+    #[cfg(feature = "shuttle")]
+    shuttle::future::spawn(task);
+}
+
+/// How many tasks run at the same time.
+pub(crate) fn workers() -> usize {
+    #[cfg(not(feature = "shuttle"))]
+    let workers = tokio::runtime::Handle::current().metrics().num_workers();
+    #[cfg(feature = "shuttle")]
+    let workers = 2;
+    workers
 }
 
 #[cfg(not(feature = "shuttle"))]

@@ -130,7 +130,7 @@ READS = [
     Refusal("administration on the public port", "/admin/sessions", "not_found"),
     Refusal("the echo of conformance suites", "/echo", "not_found"),
     Refusal("forgetting without credentials", "/topics/a.b/events", "unauthorized", "DELETE"),
-    Refusal("an upgrade without its headers", "/ws", "bad_request"),
+    Refusal("an upgrade without its headers", "/ws", "upgrade_required"),
 ]  # fmt: skip
 
 ROWS = [

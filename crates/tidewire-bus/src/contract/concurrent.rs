@@ -262,7 +262,7 @@ async fn follow(
             after,
             to,
             lost: lost.iter().map(|name| pattern(name)).collect(),
-            events: batch.map(|batch| batch.events).unwrap_or_default(),
+            events: batch.map(|batch| batch.events.to_vec()).unwrap_or_default(),
         };
         part.note(&mut parts);
         after = to;

@@ -11,13 +11,12 @@
 pub(crate) mod ahead;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
-
 use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern};
 
 use super::Batch;
 use crate::encoded::Encoded;
 use crate::engine::continues_after;
+use crate::events::Events;
 use ahead::{Ahead, Reach};
 
 /// See the module.
@@ -72,7 +71,7 @@ pub(crate) struct Want {
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct Got {
-    pub(crate) events: Vec<Arc<Encoded>>,
+    pub(crate) events: Events,
     pub(crate) examined: u64,
     /// Nothing more is known where this was read.
     pub(crate) at_end: bool,
@@ -84,6 +83,18 @@ pub(crate) struct Got {
     /// Of a conflating session: what was left out up to `examined`, and what was seen beyond it.
     pub(crate) skipped: u64,
     pub(crate) beyond: u64,
+}
+
+impl Want {
+    /// For whoever looks into the window only, at what he has registered.
+    pub(crate) fn all_after(after: u64) -> Self {
+        Self {
+            patterns: Vec::new(),
+            after,
+            to: u64::MAX,
+            told: Vec::new(),
+        }
+    }
 }
 
 impl State {
@@ -174,6 +185,14 @@ impl State {
         }
     }
 
+    /// Where a session stands that has one pattern only.
+    pub(crate) fn alone(&self) -> Option<u64> {
+        match &self.subscribed[..] {
+            [one] => Some(one.position),
+            _ => None,
+        }
+    }
+
     /// The next read of a session that conflates: look by look, as far as it reaches.
     pub(crate) fn look_ahead(&self, far: Reach) -> Ahead {
         // Where many topics are kept and few fit into a batch, most of what is seen is seen again.
@@ -183,7 +202,7 @@ impl State {
 
     /// Takes a look in, without what the session has had. Gives whether another one is worth it.
     pub(crate) fn look_on(&self, ahead: &mut Ahead, mut got: Got) -> bool {
-        got.events.retain(|event| !self.has_had(event));
+        self.retain_new(&mut got.events, ahead.examined());
         ahead.look_on(got)
     }
 
@@ -194,7 +213,7 @@ impl State {
         // Not where the patterns that have lost something go on: others may lie further behind.
         let continues = self.at(continues_after(&got.events, examined));
         let mut events = got.events;
-        events.retain(|event| !self.has_had(event));
+        self.retain_new(&mut events, want.after);
         for one in &mut self.subscribed {
             if one.position == want.after {
                 one.position = examined;
@@ -274,6 +293,14 @@ impl State {
         self.subscribed
             .iter()
             .position(|one| one.pattern == *pattern)
+    }
+
+    /// Lets go of what the session has had. Nothing, where no pattern has ever been beyond this place.
+    fn retain_new(&self, events: &mut Events, after: u64) {
+        let is_beyond = |one: &Subscribed| one.position > after;
+        if !self.had.is_empty() || self.subscribed.iter().any(is_beyond) {
+            events.retain(|event| !self.has_had(event));
+        }
     }
 
     /// Another pattern that is further on has had it, or one that is no longer there.

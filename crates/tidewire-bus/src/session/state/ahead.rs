@@ -96,6 +96,11 @@ impl Ahead {
         }
     }
 
+    /// Everything up to here has been looked at.
+    pub(crate) fn examined(&self) -> u64 {
+        self.examined
+    }
+
     /// Takes a look in. Gives whether another one is worth it.
     pub(crate) fn look_on(&mut self, got: Got) -> bool {
         let is_first = self.looks == 0;
@@ -116,13 +121,16 @@ impl Ahead {
         self.at_end = got.at_end;
         self.more = got.more;
         let is_from_engine = got.evictions.is_some();
-        for event in got.events {
+        for event in &got.events {
             let bytes = if is_from_engine {
                 event.json().len()
             } else {
                 0
             };
-            self.keep(Kept { event, bytes });
+            self.keep(Kept {
+                event: Arc::clone(event),
+                bytes,
+            });
         }
         !self.at_end
             && self.examined < self.want.to
@@ -147,7 +155,7 @@ impl Ahead {
         let got = Got {
             skipped: (passed - events.len()) as u64,
             beyond: (self.seen.len() - passed) as u64,
-            events,
+            events: events.into(),
             examined,
             at_end: self.at_end && !is_cut,
             more: self.more || is_cut,

@@ -3,6 +3,7 @@
 //! Method: random steps over a log without eviction; a naive record of what each pattern is owed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -65,7 +66,7 @@ impl Subscriber {
         let last = events.last().map_or(want.after, |event| event.place());
         Got {
             examined: if at_end { self.head() } else { last },
-            events,
+            events: events.into(),
             at_end,
             ..Got::default()
         }
@@ -194,7 +195,7 @@ fn a_slow_reader_that_lost_events_is_told_once_before_the_events_that_follow() {
     state.subscribe(&[pattern("a")], 3, 0, None);
     let want = state.want();
     let got = Got {
-        events: vec![event("a", 8), event("a", 9)],
+        events: vec![event("a", 8), event("a", 9)].into(),
         examined: 9,
         at_end: true,
         lost: vec![pattern("a")],
@@ -257,7 +258,7 @@ fn a_gap_of_one_pattern_never_leads_past_what_another_still_has_to_get() {
     let want = state.want();
     assert_eq!((want.after, want.to), (7, 10));
     let got = Got {
-        events: vec![event("c", 9)],
+        events: vec![event("c", 9)].into(),
         examined: 10,
         ..Got::default()
     };

@@ -10,9 +10,12 @@
 
 use std::{net::IpAddr, pin::pin, time::Instant};
 
-use tidewire_bus::{Batch, ReadError, Session, Subscribed};
+use tidewire_bus::{Batch, Encoded, Events, Form, ReadError, Session, Subscribed};
 use tidewire_protocol::{CloseReason, Code, Hb, Hello, ServerFrame};
-use tidewire_websocket::deflate;
+use tidewire_websocket::{
+    deflate,
+    frame::{self, Opcode},
+};
 use tokio::time::sleep_until;
 
 use super::{
@@ -113,18 +116,30 @@ impl Connection {
         if let Some(gap) = &batch.gap {
             self.socket.feed_text(ServerFrame::Gap(gap).encode());
         }
-        for event in &batch.events {
-            let deflated = match self.socket.takes_deflated(event.json().len()) {
-                true => event.deflated(deflate::text),
-                false => None,
-            };
-            match deflated {
-                Some(frame) => self.socket.feed(frame.clone()),
-                None => self.socket.feed_text(event.json()),
-            }
-        }
+        self.feed(&batch.events);
         self.seat.delivered(&batch);
         Ok(())
+    }
+
+    /// As frames that were made once for all sessions that get this batch.
+    fn feed(&mut self, events: &Events) {
+        let takes_deflated = |event: &Encoded| self.socket.takes_deflated(event.json().len());
+        let frames = if !self.socket.takes_deflated(0) {
+            events.joined(Form::Frame, append_frame)
+        } else if events.iter().all(|event| takes_deflated(event)) {
+            events.joined(Form::DeflatedFrame, append_deflated)
+        } else {
+            // A smaller window was agreed, and not every event fits into it.
+            let mut frames = Vec::new();
+            for event in events {
+                match takes_deflated(event) {
+                    true => append_deflated(event, &mut frames),
+                    false => append_frame(event, &mut frames),
+                }
+            }
+            frames.into()
+        };
+        self.socket.feed(frames);
     }
 
     /// When there is something to do although nothing came.
@@ -174,6 +189,23 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+fn append_frame(event: &Encoded, frames: &mut Vec<u8>) {
+    let json = event.json();
+    frames.extend_from_slice(&frame::header(Opcode::Text, false, json.len()));
+    frames.extend_from_slice(json);
+}
+
+/// Where compressing does not pay, the event as it is.
+fn append_deflated(event: &Encoded, frames: &mut Vec<u8>) {
+    if event.json().len() < deflate::PAYS_FROM_BYTES {
+        return append_frame(event, frames);
+    }
+    let form = event.form(Form::DeflatedFrame, |event| {
+        deflate::text(event.json()).unwrap_or_else(|| frame::text(event.json()))
+    });
+    frames.extend_from_slice(form);
 }
 
 /// Pings without an answer before the connection counts as dead.

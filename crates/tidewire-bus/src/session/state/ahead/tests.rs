@@ -389,7 +389,7 @@ fn a_session_that_sees_much_more_than_fits_looks_near_until_it_has_caught_up() {
             let examined = events.last().map_or(4_000, |event| event.place());
             let at_end = examined == 4_000;
             let got = Got {
-                events,
+                events: events.into(),
                 examined,
                 at_end,
                 more: !at_end,

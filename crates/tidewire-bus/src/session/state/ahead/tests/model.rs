@@ -71,7 +71,7 @@ impl Model {
             } else {
                 last
             },
-            events,
+            events: events.into(),
             more: !is_all,
             ..Got::default()
         };

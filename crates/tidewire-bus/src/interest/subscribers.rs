@@ -1,0 +1,139 @@
+//! The sessions that an interest wakes, and how.
+//! Shape: few are woken at once by whoever applied the event. Many are woken in a wave: tasks on the runtime's workers
+//! take a part of them each in turn, so that the log goes on and every core has its share.
+//! Unit: a part is [`PART_MAX`] keys.
+//! Bound: one wave at a time, with no more tasks than there are workers. What is applied meanwhile gathers for one
+//! more wave after it.
+//! Failure: nobody is missed: a wave begins after its event was applied, and passes every key. Whoever comes in behind
+//! it reads after he has come.
+
+use std::sync::Arc;
+
+use slab::Slab;
+
+use crate::session::woken::Woken;
+use crate::sync::{self, Mutex, lock};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    /// Std mutex: held to add, to remove or to copy one part, never by a publisher, never while somebody is woken,
+    /// never across an await.
+    room: Mutex<Room>,
+}
+
+#[derive(Debug, Default)]
+struct Room {
+    sessions: Slab<Arc<Woken>>,
+    /// The wave that is under way.
+    wave: Wave,
+}
+
+#[derive(Debug, Default)]
+struct Wave {
+    /// 0: there is none.
+    tasks: usize,
+    /// The key where the next part begins.
+    next: usize,
+    /// Something was applied since it began.
+    again: bool,
+}
+
+/// Sessions that are just being woken. Kept by its owner, so that its room is used again.
+pub(crate) type Part = Vec<Arc<Woken>>;
+
+impl Subscribers {
+    pub(crate) fn add(&self, session: Arc<Woken>) -> usize {
+        let mut room = lock(&self.room);
+        if room.sessions.capacity() == 0 {
+            // Most topics have one.
+            room.sessions.reserve_exact(1);
+        }
+        room.sessions.insert(session)
+    }
+
+    pub(crate) fn remove(&self, key: usize) {
+        let mut room = lock(&self.room);
+        room.sessions.remove(key);
+        if room.sessions.is_empty() {
+            room.sessions = Slab::new();
+        }
+    }
+
+    /// Wakes every session; one that is not waiting finds the wake-up at its next wait.
+    pub(crate) fn wake(self: &Arc<Self>, part: &mut Part) {
+        let mut room = lock(&self.room);
+        if room.wave.tasks > 0 {
+            room.wave.again = true;
+            return;
+        }
+        if room.sessions.len() > PART_MAX {
+            let tasks = room.begin_wave();
+            drop(room);
+            self.run_wave(tasks);
+            return;
+        }
+        part.extend(room.sessions.iter().map(|(_, session)| Arc::clone(session)));
+        drop(room);
+        wake_all(part);
+    }
+
+    fn run_wave(self: &Arc<Self>, tasks: usize) {
+        for _ in 0..tasks {
+            sync::spawn(Arc::clone(self).wake_parts());
+        }
+    }
+
+    /// One task of a wave.
+    async fn wake_parts(self: Arc<Self>) {
+        let mut part = Vec::new();
+        while self.take_part(&mut part) {
+            wake_all(&mut part);
+            // Who was woken goes first: so the next wave finds them where this one has brought them.
+            sync::yield_now().await;
+        }
+    }
+
+    /// The next part. `false`: there is none, and this task is over.
+    fn take_part(self: &Arc<Self>, part: &mut Part) -> bool {
+        let mut guard = lock(&self.room);
+        let room = &mut *guard;
+        let (from, end) = (room.wave.next, room.sessions.capacity());
+        if from < end {
+            room.wave.next = end.min(from + PART_MAX);
+            let sessions = (from..room.wave.next).filter_map(|key| room.sessions.get(key));
+            part.extend(sessions.cloned());
+            return true;
+        }
+        room.wave.tasks -= 1;
+        if room.wave.tasks == 0 && room.wave.again {
+            let tasks = room.begin_wave();
+            drop(guard);
+            self.run_wave(tasks);
+        }
+        false
+    }
+}
+
+impl Room {
+    /// Gives how many tasks it takes.
+    fn begin_wave(&mut self) -> usize {
+        let parts = self.sessions.len().div_ceil(PART_MAX);
+        let tasks = parts.min(sync::workers()).max(1);
+        self.wave = Wave {
+            tasks,
+            next: 0,
+            again: false,
+        };
+        tasks
+    }
+}
+
+fn wake_all(part: &mut Part) {
+    for session in part.drain(..) {
+        session.wake();
+    }
+}
+
+/// Sessions that are woken in one go. Half of what a worker's own queue takes, so that it mostly has room.
+const PART_MAX: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
