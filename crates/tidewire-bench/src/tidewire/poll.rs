@@ -23,8 +23,10 @@ pub(super) struct Poll {
     cursor: Option<String>,
     /// The cursor of the answer that is being read.
     next: Option<String>,
-    /// The body: whole for who resumes, else its first and last bytes.
+    /// The body: whole for who resumes, else its first bytes.
     body: Vec<u8>,
+    /// Its last bytes beyond those.
+    back: Vec<u8>,
 }
 
 impl Poll {
@@ -38,6 +40,7 @@ impl Poll {
             cursor: None,
             next: None,
             body: Vec::new(),
+            back: Vec::new(),
         }
     }
 
@@ -65,13 +68,13 @@ impl Poll {
             return;
         }
         exchange.payload(bytes);
-        let front = FRONT_BYTES.saturating_sub(self.body.len()).min(bytes.len());
-        let (front, rest) = bytes.split_at(front);
-        self.body.extend_from_slice(front);
-        self.body.extend_from_slice(rest);
-        let surplus = self.body.len().saturating_sub(FRONT_BYTES + BACK_BYTES);
-        self.body
-            .drain(FRONT_BYTES.min(self.body.len())..FRONT_BYTES.min(self.body.len()) + surplus);
+        let front = bytes.len().min(FRONT_BYTES.saturating_sub(self.body.len()));
+        self.body.extend_from_slice(&bytes[..front]);
+        let back = &bytes[front..];
+        self.back
+            .extend_from_slice(&back[back.len().saturating_sub(BACK_BYTES)..]);
+        self.back
+            .drain(..self.back.len().saturating_sub(BACK_BYTES));
     }
 
     /// The answer is complete: what it said, and what comes next.
@@ -83,6 +86,7 @@ impl Poll {
         if memchr::memmem::find(front, b"\"gap\":{").is_some() {
             exchange.gap();
         }
+        self.body.append(&mut self.back);
         let has_more = self.body.ends_with(b"\"more\":true}");
         self.body.clear();
         let cursor = self.next.take();
@@ -112,6 +116,7 @@ impl Subscriber for Poll {
     fn open(&mut self, exchange: &mut Exchange<'_>) {
         self.answers = Answers::default();
         self.body.clear();
+        self.back.clear();
         self.next = None;
         self.ask(exchange);
     }

@@ -4,7 +4,7 @@
 //! Bound: [`WEBSOCKET_DEPTH`] frames without an answer. Failure: 429 and 503 are refusals with their pause; any other is a fault.
 //! Source: protocol sections 3.3 and 4.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::time::Duration;
 
 use super::Credentials;
 use crate::{
@@ -223,41 +223,6 @@ fn refused(payload: &[u8], dispatch: &mut Dispatch<'_>) -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::Ended(String::from_utf8_lossy(payload).into_owned()))
-}
-
-/// A name that no way of publishing has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?}: accepted is rest or websocket")]
-pub struct UnknownWay(String);
-
-impl FromStr for Publish {
-    type Err = UnknownWay;
-
-    fn from_str(name: &str) -> Result<Publish, UnknownWay> {
-        match name {
-            "rest" => Ok(Publish::rest(None)),
-            "websocket" => Ok(Publish::websocket(None)),
-            other => Err(UnknownWay(other.to_owned())),
-        }
-    }
-}
-
-impl fmt::Display for Publish {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.way {
-            Way::Rest => "rest",
-            Way::WebSocket => "websocket",
-        })
-    }
-}
-
-impl Publish {
-    /// The same with an API key, or without one.
-    #[must_use]
-    pub fn with_token(mut self, token: Option<&str>) -> Publish {
-        self.credentials = Credentials::new(token);
-        self
-    }
 }
 
 /// Frames that wait for their answers.
