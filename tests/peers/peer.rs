@@ -113,21 +113,20 @@ impl Peer {
 
     /// Its version, and that of what it stands on.
     pub(crate) async fn version(self, places: &Places) -> String {
-        let package = |name| said(Command::new("dpkg-query").args(["-W", "-f", "${Version}", name]));
         match self {
             Self::Tidewire | Self::TidewireDisk => {
                 let version = said(Command::new(&places.tidewire).arg("--version")).await;
                 version.replace("tidewire ", "")
             }
             Self::Nchan => {
-                let (nchan, nginx) = (package("libnginx-mod-nchan").await, package("nginx").await);
+                let (nchan, nginx) = (debian("libnginx-mod-nchan").await, debian("nginx").await);
                 format!("{nchan} in nginx {nginx}")
             }
-            Self::Nats => package("nats-server").await,
+            Self::Nats => debian("nats-server").await,
             Self::Ws => npm(places, "ws").await,
             Self::SocketIo => npm(places, "socket.io").await,
             Self::Pushpin => {
-                let (pushpin, condure) = (package("pushpin").await, package("condure").await);
+                let (pushpin, condure) = (debian("pushpin").await, debian("condure").await);
                 format!("{pushpin} with condure {condure}")
             }
         }
@@ -219,7 +218,10 @@ async fn pushpin(places: &Places, folder: &Path, server: &mut Server) -> Result<
     fs::copy(places.certificate(), named("crt"))?;
     fs::copy(places.key(), named("key"))?;
     let mut runner = Command::new("pushpin");
-    server.spawn(folder, runner.arg("--merge-output").arg("--config").arg(file))?;
+    server.spawn(
+        folder,
+        runner.arg("--merge-output").arg("--config").arg(file),
+    )?;
     let mut application = Command::new("node");
     let script = places.sources.join("pushpin/backend.js");
     application.arg(script).arg(backend.port().to_string());
@@ -261,14 +263,24 @@ fn find(program: &str) -> Option<PathBuf> {
         })
 }
 
+async fn debian(package: &str) -> String {
+    said(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package])).await
+}
+
 async fn npm(places: &Places, name: &str) -> String {
-    let file = places.sources.join(format!("node_modules/{name}/package.json"));
+    let file = places
+        .sources
+        .join(format!("node_modules/{name}/package.json"));
     let version = fs::read(file).ok().and_then(|text| {
         let package: serde_json::Value = serde_json::from_slice(&text).ok()?;
         Some(package.get("version")?.as_str()?.to_owned())
     });
     let node = said(Command::new("node").arg("--version")).await;
-    format!("{} on Node {}", version.unwrap_or_default(), node.trim_start_matches('v'))
+    format!(
+        "{} on Node {}",
+        version.unwrap_or_default(),
+        node.trim_start_matches('v')
+    )
 }
 
 /// The one line that a program prints; empty when it prints none.

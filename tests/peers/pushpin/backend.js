@@ -20,7 +20,7 @@ const server = createServer({ keepAliveTimeout: 0 }, async (request, response) =
   response.writeHead(200, { "Content-Type": "application/websocket-events", "Sec-WebSocket-Extensions": "grip" });
   if (!body.startsWith("OPEN")) return response.end();
   const subscribe = JSON.stringify({ type: "subscribe", channel: topic });
-  response.end(`OPEN\r\n${frame("TEXT", `c:${subscribe}`)}${frame("TEXT", "hello")}`);
+  response.end(`OPEN\r\n${frame("TEXT", `c:${subscribe}`)}${frame("TEXT", "m:hello")}`);
 });
 
 server.listen({ port: Number(port), host: "127.0.0.1", backlog: 4096 }, () => console.log("ready"));
