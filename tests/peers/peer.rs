@@ -1,18 +1,18 @@
-//! The peers: what each is, how it is started, and which version it has.
+//! The peers: what each is, which version it has, whether it is there.
 //!
-//! Shape: a [`Peer`] is a server with one configuration. Each start is a fresh process in a folder of its own.
-//! Unit: the configuration stands in the files beside this one; `@PORT@` and the like are filled in here.
+//! Shape: a [`Peer`] is a server with one configuration; `peer/start.rs` starts it.
 //! Failure: what is not installed is told by [`Peer::missing`] and not started.
 
+mod start;
+
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use tokio::process::Command;
 
-use crate::Failure;
-use crate::server::{Server, free};
+use crate::transport::Transport;
 
 /// A server with one configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub(crate) enum Peer {
     Tidewire,
     /// The gateway as it starts without any configuration: every event is on the disk before it is answered.
     TidewireDisk,
+    /// As the first, but subscribers of a hot topic are woken once in [`FLUSH_INTERVAL`].
+    TidewireFlush,
     Nchan,
     Nats,
     Ws,
@@ -52,9 +54,10 @@ impl Places {
 
 impl Peer {
     /// In the order of the tables.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Tidewire,
         Self::TidewireDisk,
+        Self::TidewireFlush,
         Self::Nats,
         Self::Nchan,
         Self::Ws,
@@ -67,6 +70,7 @@ impl Peer {
         match self {
             Self::Tidewire => "tidewire",
             Self::TidewireDisk => "tidewire-disk",
+            Self::TidewireFlush => "tidewire-flush",
             Self::Nchan => "nchan",
             Self::Nats => "nats",
             Self::Ws => "ws",
@@ -80,6 +84,7 @@ impl Peer {
         match self {
             Self::Tidewire => "Tidewire",
             Self::TidewireDisk => "Tidewire, disk",
+            Self::TidewireFlush => "Tidewire, flush 50 ms",
             Self::Nchan => "Nchan",
             Self::Nats => "nats-server",
             Self::Ws => "Node ws",
@@ -88,10 +93,28 @@ impl Peer {
         }
     }
 
+    /// What it is measured over.
+    pub(crate) fn transports(self) -> &'static [Transport] {
+        match self {
+            Self::Tidewire => &[
+                Transport::WebSocket,
+                Transport::Sse,
+                Transport::Streams,
+                Transport::Poll,
+            ],
+            Self::TidewireDisk => &[Transport::WebSocket, Transport::Sse],
+            Self::TidewireFlush | Self::Nats | Self::Ws | Self::SocketIo => {
+                &[Transport::WebSocket]
+            }
+            Self::Nchan => &[Transport::WebSocket, Transport::Sse, Transport::Poll],
+            Self::Pushpin => &[Transport::Sse, Transport::WebSocket],
+        }
+    }
+
     /// What must be there and is not.
-    pub(crate) fn missing(self, places: &Places) -> Option<String> {
+    pub(crate) async fn missing(self, places: &Places) -> Option<String> {
         let programs: &[&str] = match self {
-            Self::Tidewire | Self::TidewireDisk => &[],
+            Self::Tidewire | Self::TidewireDisk | Self::TidewireFlush => &[],
             Self::Nchan => &["nginx"],
             Self::Nats => &["nats-server"],
             Self::Ws | Self::SocketIo => &["node"],
@@ -102,19 +125,25 @@ impl Peer {
             return Some(format!("{program} is not installed"));
         }
         let file = match self {
-            Self::Tidewire | Self::TidewireDisk => places.tidewire.clone(),
+            Self::Tidewire | Self::TidewireDisk | Self::TidewireFlush => places.tidewire.clone(),
             Self::Nchan => PathBuf::from(NCHAN_MODULE),
             Self::Ws => places.sources.join("node_modules/ws/package.json"),
             Self::SocketIo => places.sources.join("node_modules/socket.io/package.json"),
             Self::Nats | Self::Pushpin => return None,
         };
-        (!file.is_file()).then(|| format!("{} is not there", file.display()))
+        if !file.is_file() {
+            return Some(format!("{} is not there", file.display()));
+        }
+        if self == Self::TidewireFlush && !knows_flush_interval(places).await {
+            return Some(format!("this gateway does not know {FLUSH_INTERVAL:?}"));
+        }
+        None
     }
 
     /// Its version, and that of what it stands on.
     pub(crate) async fn version(self, places: &Places) -> String {
         match self {
-            Self::Tidewire | Self::TidewireDisk => {
+            Self::Tidewire | Self::TidewireDisk | Self::TidewireFlush => {
                 let version = said(Command::new(&places.tidewire).arg("--version")).await;
                 version.replace("tidewire ", "")
             }
@@ -131,124 +160,6 @@ impl Peer {
             }
         }
     }
-
-    /// Starts it in a fresh folder, and waits until it takes connections.
-    pub(crate) async fn start(self, places: &Places, folder: &Path) -> Result<Server, Failure> {
-        fs::create_dir_all(folder)?;
-        let address = free()?;
-        let mut server = Server::at(address);
-        match self {
-            Self::Tidewire => {
-                server.spawn(folder, &mut gateway(places, folder, address, "memory"))?;
-            }
-            Self::TidewireDisk => {
-                server.spawn(folder, &mut gateway(places, folder, address, "disk"))?;
-            }
-            Self::Nchan => {
-                let values = [("MODULE", NCHAN_MODULE.to_owned())];
-                let file = fill(places, "nchan.conf", folder, address, &values)?;
-                let mut nginx = Command::new(find("nginx").unwrap_or_else(|| "nginx".into()));
-                nginx.arg("-p").arg(folder).arg("-c").arg(file);
-                server.spawn(folder, nginx.arg("-e").arg(folder.join("error.log")))?;
-            }
-            Self::Nats => {
-                let values = [("CLIENT_PORT", free()?.port().to_string())];
-                let file = fill(places, "nats.conf", folder, address, &values)?;
-                server.spawn(folder, Command::new("nats-server").arg("-c").arg(file))?;
-            }
-            Self::Ws => server.spawn(folder, &mut node(places, "ws/server.js", address))?,
-            Self::SocketIo => {
-                server.spawn(folder, &mut node(places, "socketio/server.js", address))?;
-            }
-            Self::Pushpin => pushpin(places, folder, &mut server).await?,
-        }
-        server.ready(folder, address).await?;
-        Ok(server)
-    }
-}
-
-/// The gateway with its defaults, but for the limits that protect it from one machine alone.
-fn gateway(places: &Places, folder: &Path, address: SocketAddr, engine: &str) -> Command {
-    let mut command = Command::new(&places.tidewire);
-    let inherited = std::env::vars_os().map(|(name, _)| name);
-    for name in inherited.filter(|name| name.to_string_lossy().starts_with("TIDEWIRE_")) {
-        command.env_remove(name);
-    }
-    command
-        .args(["serve", "--engine", engine, "--admin", "127.0.0.1:0"])
-        .args(["--listen", &address.to_string()])
-        .arg("--data-dir")
-        .arg(folder.join("data"))
-        .arg("--tls-cert")
-        .arg(places.certificate())
-        .arg("--tls-key")
-        .arg(places.key())
-        .env("TIDEWIRE_LOG", "warn")
-        .env("TIDEWIRE_LIMITS__PUBLISHES_PER_SECOND", "1000000")
-        .env("TIDEWIRE_LIMITS__CONNECTIONS_PER_ADDRESS", "20000")
-        .env("TIDEWIRE_LIMITS__SESSIONS_PER_ADDRESS", "20000");
-    command
-}
-
-fn node(places: &Places, script: &str, address: SocketAddr) -> Command {
-    let mut command = Command::new("node");
-    command
-        .env("NODE_ENV", "production")
-        .arg(places.sources.join(script))
-        .arg(address.port().to_string())
-        .arg(places.certificate())
-        .arg(places.key());
-    command
-}
-
-/// Pushpin is four processes under one, and needs an application behind it, which only sees who subscribes.
-async fn pushpin(places: &Places, folder: &Path, server: &mut Server) -> Result<(), Failure> {
-    let (public, control, backend) = (server.subscribe, free()?, free()?);
-    let values = [
-        ("CONTROL_PORT", control.port().to_string()),
-        ("BACKEND_PORT", backend.port().to_string()),
-    ];
-    let file = fill(places, "pushpin/pushpin.conf", folder, public, &values)?;
-    fill(places, "pushpin/routes", folder, public, &values)?;
-    let certificates = folder.join("runner/certs");
-    for path in [&certificates, &folder.join("run"), &folder.join("log")] {
-        fs::create_dir_all(path)?;
-    }
-    let named = |ending| certificates.join(format!("default_{}.{ending}", public.port()));
-    fs::copy(places.certificate(), named("crt"))?;
-    fs::copy(places.key(), named("key"))?;
-    let mut runner = Command::new("pushpin");
-    server.spawn(
-        folder,
-        runner.arg("--merge-output").arg("--config").arg(file),
-    )?;
-    let mut application = Command::new("node");
-    let script = places.sources.join("pushpin/backend.js");
-    application.arg(script).arg(backend.port().to_string());
-    server.spawn(folder, &mut application)?;
-    server.publish = control;
-    server.ready(folder, backend).await?;
-    server.ready(folder, control).await
-}
-
-/// Writes a configuration with its values into the folder.
-fn fill(
-    places: &Places,
-    source: &str,
-    folder: &Path,
-    address: SocketAddr,
-    values: &[(&str, String)],
-) -> Result<PathBuf, Failure> {
-    let source = places.sources.join(source);
-    let mut text = fs::read_to_string(&source)?
-        .replace("@PORT@", &address.port().to_string())
-        .replace("@FOLDER@", &folder.display().to_string());
-    for (name, value) in values {
-        text = text.replace(&format!("@{name}@"), value);
-    }
-    let file = folder.join(source.file_name().ok_or("a configuration is a file")?);
-    fs::write(&file, text)?;
-    Ok(file)
 }
 
 /// Also in the folders of an administrator, where nginx lies.
@@ -261,6 +172,15 @@ fn find(program: &str) -> Option<PathBuf> {
             let found = fs::metadata(file);
             found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
         })
+}
+
+/// An unknown key is refused by `check`.
+async fn knows_flush_interval(places: &Places) -> bool {
+    let (name, value) = FLUSH_INTERVAL;
+    let mut check = Command::new(&places.tidewire);
+    let check = check.arg("check").env(name, value);
+    let status = check.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.await.is_ok_and(|status| status.success())
 }
 
 async fn debian(package: &str) -> String {
@@ -292,3 +212,5 @@ async fn said(command: &mut Command) -> String {
 
 /// Where Debian's package has it.
 const NCHAN_MODULE: &str = "/usr/lib/nginx/modules/ngx_nchan_module.so";
+/// For [`Peer::TidewireFlush`]: `bus.flush_interval`.
+const FLUSH_INTERVAL: (&str, &str) = ("TIDEWIRE_BUS__FLUSH_INTERVAL", "50ms");

@@ -2,6 +2,7 @@
 //!
 //! Unit: events a second into one topic that all subscribers take, 128 bytes each.
 
+use crate::peer::Peer;
 use crate::results::Figures;
 use crate::transport::Transport;
 
@@ -64,10 +65,12 @@ impl Scenario {
         }
     }
 
-    /// Whether this transport is measured in it. A poll at more than a few events a second measures connections.
-    pub(crate) fn takes(self, transport: Transport) -> bool {
+    /// Whether this server is measured over this transport in it.
+    ///
+    /// A poll at more than a few events a second measures requests; what waits for events to come has no part in idling.
+    pub(crate) fn takes(self, peer: Peer, transport: Transport) -> bool {
         match self {
-            Self::Idle => true,
+            Self::Idle => !matches!(peer, Peer::TidewireDisk | Peer::TidewireFlush),
             Self::Poll => transport == Transport::Poll,
             Self::Calm | Self::Busy | Self::Full => transport != Transport::Poll,
         }

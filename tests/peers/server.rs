@@ -21,17 +21,22 @@ use crate::Failure;
 pub(crate) struct Server {
     /// Where subscribers connect.
     pub(crate) subscribe: SocketAddr,
-    /// Where events are published; the same address but for Pushpin.
-    pub(crate) publish: SocketAddr,
+    /// Where events are published; over TLS at the same address, but for Pushpin.
+    pub(crate) publish_url: String,
     processes: Vec<Child>,
 }
 
 impl Server {
+    /// Where subscribers connect, as a URL.
+    pub(crate) fn subscribe_url(&self) -> String {
+        format!("https://{}", self.subscribe)
+    }
+
     /// Nothing runs yet.
     pub(crate) fn at(subscribe: SocketAddr) -> Self {
         Self {
             subscribe,
-            publish: subscribe,
+            publish_url: format!("https://{subscribe}"),
             processes: Vec::new(),
         }
     }
