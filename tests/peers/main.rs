@@ -2,7 +2,7 @@
 //!
 //! Shape: round by round every load, and in each every server that was asked for, freshly started. So what slows the
 //! machine down for a while hits all of them.
-//! Unit: see [`results`]. Bound: one run takes at most [`measure::RUN_MAX`].
+//! Unit: see [`results`]. Bound: one run takes some ten seconds; a server that hangs ends it within a minute.
 //! Failure: a server that cannot be had is told aloud and left out; one that fails under a load has its reason in the table.
 
 mod measure;
@@ -16,6 +16,7 @@ mod table;
 mod transport;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
@@ -98,7 +99,7 @@ async fn rounds(arguments: &Arguments, results: &mut Results) -> Result<(), Fail
     let settings = Settings {
         subscribers: arguments.subscribers,
         idle: arguments.idle,
-        seconds: arguments.seconds,
+        measured: Duration::try_from_secs_f64(arguments.seconds)?,
     };
     results.command = command();
     results.machine = tidewire_bench::process::machine();
@@ -114,10 +115,13 @@ async fn rounds(arguments: &Arguments, results: &mut Results) -> Result<(), Fail
                     let what = format!("{}, {}", peer.title(), transport.title());
                     eprintln!("round {round}, {}: {what}", scenario.title());
                     let run = measure(*peer, transport, scenario, &settings, &places).await;
-                    let outcome = run.unwrap_or_else(|why| {
-                        eprintln!("  FAILED: {why}");
-                        Outcome::Failure(why.to_string())
-                    });
+                    let outcome = match run {
+                        Ok(figures) => Outcome::Figures(Box::new(figures)),
+                        Err(why) => {
+                            eprintln!("  FAILED: {why}");
+                            Outcome::Failure(why.to_string())
+                        }
+                    };
                     results.take(Run {
                         round,
                         scenario: scenario.name().to_owned(),
@@ -154,7 +158,10 @@ async fn present(arguments: &Arguments, places: &Places, results: &mut Results) 
 
 fn write(arguments: &Arguments, results: &Results) -> Result<(), Failure> {
     results.save(&arguments.results.join("results.json"))?;
-    std::fs::write(arguments.results.join("results.md"), table::markdown(results))?;
+    std::fs::write(
+        arguments.results.join("results.md"),
+        table::markdown(results),
+    )?;
     std::fs::write(arguments.results.join("results.svg"), picture::svg(results))?;
     Ok(())
 }
@@ -176,7 +183,9 @@ fn command() -> String {
 
 /// In UTC.
 fn today() -> String {
-    let date = std::process::Command::new("date").args(["-u", "+%-d %B %Y"]).output();
+    let date = std::process::Command::new("date")
+        .args(["-u", "+%-d %B %Y"])
+        .output();
     let date = date.map(|output| output.stdout).unwrap_or_default();
     String::from_utf8_lossy(&date).trim().to_owned()
 }

@@ -103,9 +103,7 @@ impl Peer {
                 Transport::Poll,
             ],
             Self::TidewireDisk => &[Transport::WebSocket, Transport::Sse],
-            Self::TidewireFlush | Self::Nats | Self::Ws | Self::SocketIo => {
-                &[Transport::WebSocket]
-            }
+            Self::TidewireFlush | Self::Nats | Self::Ws | Self::SocketIo => &[Transport::WebSocket],
             Self::Nchan => &[Transport::WebSocket, Transport::Sse, Transport::Poll],
             Self::Pushpin => &[Transport::Sse, Transport::WebSocket],
         }
@@ -135,7 +133,7 @@ impl Peer {
             return Some(format!("{} is not there", file.display()));
         }
         if self == Self::TidewireFlush && !knows_flush_interval(places).await {
-            return Some(format!("this gateway does not know {FLUSH_INTERVAL:?}"));
+            return Some("this gateway has no bus.flush_interval".to_owned());
         }
         None
     }

@@ -93,7 +93,15 @@ fn panel(text: &mut String, scenario: Scenario, column: Column, rows: &[Row<'_>]
         let axis = left + NAME_WIDTH;
         match row.spread(column.of) {
             Some(spread) => mark(text, row, spread, &scale, (axis, middle)),
-            None => element(text, "muted", (axis, middle + 4.0), "did not work"),
+            None if row.rounds.is_empty() => {
+                element(text, "muted", (axis, middle + 4.0), "did not work");
+            }
+            None => element(
+                text,
+                "muted",
+                (axis, middle + 4.0),
+                "further behind than the run is long",
+            ),
         }
     }
 }
@@ -186,7 +194,7 @@ mod tests {
                 publishing: "POST".to_owned(),
                 outcome: Outcome::Figures(Box::new(Figures {
                     cpu_seconds_per_million: *value,
-                    p99_ms: *value,
+                    p99_ms: Some(*value),
                     lost: 2_000,
                     ..Figures::default()
                 })),

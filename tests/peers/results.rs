@@ -66,17 +66,20 @@ pub(crate) struct Figures {
     /// User and system time of the server's processes for a million deliveries.
     pub(crate) cpu_seconds_per_million: f64,
     pub(crate) deliveries_per_second: f64,
-    /// From the intended time of publishing to the arrival.
-    pub(crate) p50_ms: f64,
-    pub(crate) p99_ms: f64,
-    pub(crate) p999_ms: f64,
-    pub(crate) max_ms: f64,
+    /// From the intended time of publishing to the arrival. None where no event that the schedule wanted in the measured
+    /// part was sent before its end: the server is further behind than the run is long.
+    pub(crate) p50_ms: Option<f64>,
+    pub(crate) p99_ms: Option<f64>,
+    pub(crate) p999_ms: Option<f64>,
+    pub(crate) max_ms: Option<f64>,
     /// Below TLS's records, headers of the transport counted.
     pub(crate) bytes_per_delivery: f64,
     /// Resident memory of the server's processes for each idle connection.
     pub(crate) idle_kib_per_connection: f64,
     /// Cores that the load tool itself was using.
     pub(crate) tool_cores: f64,
+    /// What makes a figure doubtful, in the words of the load tool.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Median, lowest and highest of the rounds.
@@ -147,9 +150,10 @@ impl Results {
 }
 
 impl Row<'_> {
-    /// Of one figure over the rounds; none where no round worked.
-    pub(crate) fn spread(&self, figure: impl Fn(&Figures) -> f64) -> Option<Spread> {
-        let mut values: Vec<f64> = self.rounds.iter().map(|round| figure(round)).collect();
+    /// Of one figure over the rounds; none where no round has it.
+    pub(crate) fn spread(&self, figure: impl Fn(&Figures) -> Option<f64>) -> Option<Spread> {
+        let values = self.rounds.iter().filter_map(|round| figure(round));
+        let mut values: Vec<f64> = values.collect();
         values.sort_by(f64::total_cmp);
         let middle = values.len() / 2;
         let median = if values.len() % 2 == 1 {
@@ -202,7 +206,7 @@ mod tests {
             results.take(run(round, "b", None));
         }
         let rows = results.rows("50");
-        let spread = |row: &Row<'_>| row.spread(|figures| figures.cpu_seconds_per_million);
+        let spread = |row: &Row<'_>| row.spread(|figures| Some(figures.cpu_seconds_per_million));
         let expected = Spread {
             median: 3.0,
             lowest: 1.0,
@@ -222,7 +226,7 @@ mod tests {
         results.take(run(2, "a", Some(2.0)));
         let median = |results: &Results| {
             let rows = results.rows("50");
-            rows[0].spread(|figures| figures.cpu_seconds_per_million)
+            rows[0].spread(|figures| Some(figures.cpu_seconds_per_million))
         };
         assert_eq!(median(&results).map(|spread| spread.median), Some(1.5));
         results.take(run(2, "a", Some(5.0)));

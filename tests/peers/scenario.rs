@@ -25,7 +25,7 @@ pub(crate) enum Scenario {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Column {
     pub(crate) title: &'static str,
-    pub(crate) of: fn(&Figures) -> f64,
+    pub(crate) of: fn(&Figures) -> Option<f64>,
     /// What is best stands first.
     pub(crate) more_is_better: bool,
 }
@@ -99,12 +99,12 @@ impl Scenario {
 
 const CPU: Column = Column {
     title: "CPU-seconds per million deliveries",
-    of: |figures| figures.cpu_seconds_per_million,
+    of: |figures| Some(figures.cpu_seconds_per_million),
     more_is_better: false,
 };
 const RATE: Column = Column {
     title: "deliveries a second",
-    of: |figures| figures.deliveries_per_second,
+    of: |figures| Some(figures.deliveries_per_second),
     more_is_better: true,
 };
 const P50: Column = Column {
@@ -124,16 +124,16 @@ const P999: Column = Column {
 };
 const WIRE: Column = Column {
     title: "bytes a delivery",
-    of: |figures| figures.bytes_per_delivery,
+    of: |figures| Some(figures.bytes_per_delivery),
     more_is_better: false,
 };
 const TOOL: Column = Column {
     title: "cores of the load tool",
-    of: |figures| figures.tool_cores,
+    of: |figures| Some(figures.tool_cores),
     more_is_better: false,
 };
 const MEMORY: Column = Column {
     title: "KiB a connection",
-    of: |figures| figures.idle_kib_per_connection,
+    of: |figures| Some(figures.idle_kib_per_connection),
     more_is_better: false,
 };

@@ -1,6 +1,7 @@
 //! The results as Markdown: a table for each scenario, then what each server was.
 //!
-//! Unit: a cell is the median of the rounds, with the lowest and the highest behind it where there is more than one.
+//! Unit: a cell is the median of the rounds, with the lowest and the highest behind it where they differ. A dash: see
+//! `Figures::p50_ms`.
 
 use std::fmt::Write as _;
 
@@ -62,8 +63,8 @@ fn table(text: &mut String, scenario: Scenario, rows: &[Row<'_>]) {
             let why = row.failures.first().copied().unwrap_or_default();
             cells.push(format!("did not work: {}", why.replace(['|', '\n'], " ")));
         } else {
-            let spreads = columns.iter().filter_map(|column| row.spread(column.of));
-            cells.extend(spreads.map(|spread| cell(spread, row.rounds.len())));
+            let spreads = columns.iter().map(|column| row.spread(column.of));
+            cells.extend(spreads.map(|spread| spread.map_or("–".to_owned(), cell)));
             if published {
                 cells.push(lost(row));
             }
@@ -95,21 +96,17 @@ fn lost(row: &Row<'_>) -> String {
     parts.join(", ")
 }
 
-fn cell(spread: Spread, rounds: usize) -> String {
+fn cell(spread: Spread) -> String {
     let Spread {
         median,
         lowest,
         highest,
     } = spread;
-    if rounds == 1 {
+    if lowest == highest {
         return number(median);
     }
-    format!(
-        "{} ({}–{})",
-        number(median),
-        number(lowest),
-        number(highest)
-    )
+    let [median, lowest, highest] = [median, lowest, highest].map(number);
+    format!("{median} ({lowest}–{highest})")
 }
 
 /// Three digits that mean something, large ones in groups of three.
@@ -207,7 +204,7 @@ mod tests {
             .lines()
             .filter(|line| line.contains("WebSocket"))
             .collect();
-        let fast = "| fast | WebSocket | 1.25 (1.25–1.25) | 2,000 (1,000–3,000) |";
+        let fast = "| fast | WebSocket | 1.25 | 2,000 (1,000–3,000) | – |";
         assert!(rows[0].starts_with(fast), "{text}");
         assert!(rows[0].ends_with("| 7, 1 of 3 rounds failed |"), "{text}");
         assert!(

@@ -1,7 +1,7 @@
 //! Where a server listens, and whom to trust there.
 //!
 //! Shape: an address, the name for `Host` and certificate, and one TLS configuration for all connections.
-//! Bound: TLS 1.3 only and no session tickets, so that each handshake is a full one and all servers do the same work.
+//! Bound: TLS 1.3 only where it is not said otherwise, and no session tickets, so that each handshake is a full one and all servers do the same work.
 //! Failure: a certificate file without a certificate, and [`Trust::Anyone`] for an address that is not loopback, are refused.
 
 use std::{
@@ -10,13 +10,14 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
     client::{
         Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs},
     pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject},
+    version::{TLS12, TLS13},
 };
 
 /// A server's address.
@@ -77,6 +78,22 @@ impl Target {
     /// # Errors
     /// See [`TargetError`].
     pub fn parse(url: &str, trust: &Trust) -> Result<Target, TargetError> {
+        Target::with_versions(url, trust, &[&TLS13])
+    }
+
+    /// The same for a server that has no TLS 1.3: 1.2 is enough.
+    ///
+    /// # Errors
+    /// See [`TargetError`].
+    pub fn parse_tls12(url: &str, trust: &Trust) -> Result<Target, TargetError> {
+        Target::with_versions(url, trust, &[&TLS13, &TLS12])
+    }
+
+    fn with_versions(
+        url: &str,
+        trust: &Trust,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> Result<Target, TargetError> {
         let bad = || TargetError::Url {
             url: url.to_owned(),
         };
@@ -95,7 +112,7 @@ impl Target {
         let address = resolve(host, parsed.port_u16().unwrap_or(default_port))?;
         let tls = match scheme {
             "https" => Some(Tls {
-                config: Arc::new(config(trust, address)?),
+                config: Arc::new(config(trust, address, versions)?),
                 name: ServerName::try_from(host.to_owned()).map_err(|_| bad())?,
             }),
             _ => None,
@@ -154,11 +171,15 @@ fn resolve(host: &str, port: u16) -> Result<SocketAddr, TargetError> {
     found.into_iter().next().ok_or_else(|| unknown(None))
 }
 
-fn config(trust: &Trust, address: SocketAddr) -> Result<ClientConfig, TargetError> {
+fn config(
+    trust: &Trust,
+    address: SocketAddr,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, TargetError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .expect("the provider serves TLS 1.3");
+        .with_protocol_versions(versions)
+        .expect("the provider serves these versions");
     let mut config = match trust {
         Trust::Pem(pem) => builder
             .with_root_certificates(roots(pem)?)

@@ -139,4 +139,3 @@ fn fill(
     fs::write(&file, text)?;
     Ok(file)
 }
-

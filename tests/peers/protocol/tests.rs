@@ -160,7 +160,7 @@ fn socketio_joins_takes_events_and_answers_pings() {
         (seen.payload.as_str(), seen.is_ready),
         ("42[\"event\",\"x\"]", true)
     );
-    assert_eq!(frames_sent(&seen.sent), ["40", "3"]);
+    assert_eq!(frames_sent(&seen.sent), ["40{\"topic\":\"bench\"}", "3"]);
     for (packet, is_end) in [("41", true), ("44{}", true), ("5", false)] {
         let fault = receive(socketio::subscriber, &[&upgraded(&[frame(1, packet)])]);
         let ended = matches!(fault, Err(Fault::Ended(_)));
@@ -217,7 +217,10 @@ fn posts_are_answered_one_at_a_time() {
     assert!(answers.ready);
     publisher.publish("bench", b"abc", &mut Dispatch::new(&mut sent, &mut answers));
     let text = String::from_utf8(sent.clone()).unwrap();
-    assert!(text.starts_with("POST /publish/bench HTTP/1.1\r\n"), "{text}");
+    assert!(
+        text.starts_with("POST /publish/bench HTTP/1.1\r\n"),
+        "{text}"
+    );
     assert!(text.ends_with("\r\nContent-Length: 3\r\n\r\nabc"), "{text}");
     let answer = b"HTTP/1.1 201 x\r\nContent-Length: 2\r\n\r\nok\
         HTTP/1.1 507 x\r\nContent-Length: 0\r\n\r\n";

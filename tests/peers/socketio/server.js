@@ -20,7 +20,7 @@ io.engine.on("connection", (socket) => {
 });
 
 io.on("connection", (socket) => {
-  socket.join(socket.handshake.query.topic);
+  socket.join(socket.handshake.auth.topic);
 });
 
 // After Socket.IO's own listener, which answers for `/socket.io/`.
