@@ -5,8 +5,17 @@
 //! Failure: what could not be measured is `null` (no process of the server was given), never 0. What makes a figure
 //! doubtful stands in `warnings`, in words.
 
+pub mod chart;
+mod html;
+mod text;
+
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
+
+pub use self::{
+    html::page,
+    text::{count, microseconds, table},
+};
 
 /// The file of `--json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -258,3 +267,6 @@ const CURVE: [f64; 17] = [
     0.0, 10.0, 25.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95,
     99.99, 100.0,
 ];
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //!
 //! Source: protocol section 10.
 
+pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod key;
 pub(crate) mod publish;
@@ -24,6 +25,8 @@ pub(crate) enum Command {
     Publish(publish::Arguments),
     /// Print events as they come, one a line, as JSON
     Subscribe(subscribe::Arguments),
+    /// Measure a gateway: throughput, latency, memory and CPU of each transport
+    Bench(Box<bench::Arguments>),
     /// Check the configuration and print what is in force
     Check(Flags),
     /// Make an API key and the entry for it

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::command::{Command, Outcome, check, key, publish, serve, subscribe};
+use crate::command::{Command, Outcome, bench, check, key, publish, serve, subscribe};
 
 /// One realtime push gateway: publish once, deliver over WebSocket, SSE and long-poll, resume on any of them.
 ///
@@ -30,6 +30,7 @@ async fn main() -> ExitCode {
         Command::Serve(flags) => Box::pin(serve::run(&flags)).await,
         Command::Publish(arguments) => Box::pin(publish::run(arguments)).await,
         Command::Subscribe(arguments) => Box::pin(subscribe::run(arguments)).await,
+        Command::Bench(arguments) => Box::pin(bench::run(*arguments)).await,
         Command::Check(flags) => check::run(&flags),
         Command::Key(arguments) => key::run(arguments),
     };
