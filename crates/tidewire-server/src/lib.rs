@@ -40,7 +40,6 @@ use std::{
 };
 
 use axum::Router;
-use axum_server::Handle;
 use rustls::ServerConfig as TlsServerConfig;
 use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
@@ -55,7 +54,7 @@ pub use tls::{Tls, TlsError};
 use crate::{
     gateway::{Gateway, Shared},
     limits::quota::Quota,
-    listener::Door,
+    listener::{Door, Http},
 };
 
 /// Sockets that are bound already: tests take port 0, the binary says which port is in use before anything starts.
@@ -168,15 +167,7 @@ impl Server {
             )?;
         }
 
-        tokio::select! {
-            () = shutdown.cancelled() => {}
-            ended = public.servers.join_next() => {
-                // A server ends by itself only when its socket is beyond use.
-                if let Some(Ok(Err(error))) = ended {
-                    return Err(error.into());
-                }
-            }
-        }
+        shutdown.cancelled().await;
 
         tracing::info!(sessions = gateway.sessions.held(), "draining");
         gateway.drain.begin();
@@ -185,7 +176,7 @@ impl Server {
             // Over HTTP/2 some clients give a connection up at GOAWAY, and with it the last words that
             // are on their way.
             tokio::time::sleep(LAST_WORDS).await;
-            public.stop(limits.drain_timeout);
+            public.stop();
             public.gone().await;
         });
         if in_time.await.is_err() {
@@ -195,7 +186,7 @@ impl Server {
             );
         }
         gateway.drain.end();
-        admin.stop(ADMIN_GRACE);
+        admin.stop();
         // The operator sees the last numbers; what still hangs is dropped with the set.
         let _ = timeout(ADMIN_GRACE, admin.gone()).await;
         tracing::info!("drained");
@@ -203,11 +194,11 @@ impl Server {
     }
 }
 
-/// The servers of one kind, one for each socket.
+/// The servers of one kind, one for each socket. Dropping them cuts their connections.
 #[derive(Default)]
 struct Running {
-    handles: Vec<Handle<SocketAddr>>,
-    servers: JoinSet<io::Result<()>>,
+    closing: CancellationToken,
+    servers: JoinSet<()>,
 }
 
 impl Running {
@@ -218,30 +209,22 @@ impl Running {
         routes: Router,
         gateway: &Shared,
     ) -> io::Result<()> {
-        let handle = Handle::new();
-        let server = listener::open(socket, door, handle.clone(), &gateway.limits)?;
-        self.handles.push(handle);
-        self.servers.spawn(server.serve(routes.into_make_service()));
+        socket.set_nonblocking(true)?;
+        let socket = tokio::net::TcpListener::from_std(socket)?;
+        let http = Http::new(&gateway.limits);
+        let closing = self.closing.clone();
+        self.servers
+            .spawn(listener::serve(socket, door, http, routes, closing));
         Ok(())
     }
 
-    /// No new connections; those that are open end after their answers, at the latest when the time is over.
-    fn stop(&self, time: Duration) {
-        for handle in &self.handles {
-            handle.graceful_shutdown(Some(time));
-        }
+    /// No new connections; those that are open end after their answers.
+    fn stop(&self) {
+        self.closing.cancel();
     }
 
     async fn gone(&mut self) {
         while self.servers.join_next().await.is_some() {}
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        for handle in &self.handles {
-            handle.shutdown();
-        }
     }
 }
 

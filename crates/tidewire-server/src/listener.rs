@@ -1,22 +1,22 @@
 //! Accepting connections: caps, deadlines, TLS, and what HTTP may do on them.
 //!
-//! Shape: [`Door`] is the acceptor inside axum-server: it counts, shakes hands, wraps the stream and hands every request
-//! of the connection its [`Peer`]. [`open`] puts a door and the HTTP settings around one socket.
-//! Unit: connections.
+//! Shape: [`serve`] is the accept loop of one socket. [`Door`] counts a connection, shakes hands and waits for the first
+//! bytes; [`Http`] then serves the protocol that they begin, and hands every request of it its [`Peer`].
+//! Unit: connections, a task for each.
 //! Bound: `connections_per_address`, `connections_total`, `handshake_timeout`, `header_timeout`, `write_timeout`,
-//! `http2_streams`; the sizes of headers and HTTP/2 windows are constants below.
+//! `http2_streams`; the sizes of headers and HTTP/2 windows are constants of [`http`].
 //! Failure: over a cap a connection is still served, but hears only that it is one too many; far over it is closed before
-//! any work is done.
-//! Source: hazards part 1 rows 13, 15, 18, 21 and part 3.
+//! any work is done. When the system gives no more sockets the loop waits a moment; those that are open go on.
+//! Source: hazards part 1 rows 13, 15, 18, 19, 21 and part 3.
 
-pub(crate) mod stream;
+mod http;
+mod opening;
+mod stream;
 mod tls_stream;
 
 use std::{
-    future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,19 +24,25 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, middleware::AddExtension};
-use axum_server::{Handle, Server, accept::Accept};
-use hyper_util::rt::TokioTimer;
+use axum::Router;
 use rustls::ServerConfig;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
-use tower::Layer;
 
+pub(crate) use self::{http::Http, opening::Opened};
 use self::{
-    stream::{Opening, Stream, Wire},
+    http::Requests,
+    stream::{Stream, Wire},
     tls_stream::TlsStream,
 };
-use crate::limits::{LimitsConfig, quota::Quota};
+use crate::limits::{
+    LimitsConfig,
+    quota::{Permit, Quota},
+};
 
 /// Who is at the other end of a connection; every request carries it as an extension.
 #[derive(Debug, Clone)]
@@ -58,7 +64,66 @@ impl Peer {
     }
 }
 
-/// The acceptor of one kind of listener.
+/// Serves a socket until `closing` is cancelled, and then until the last of its connections has ended.
+///
+/// # Cancel safety
+/// A dropped call cuts all connections, but not what was upgraded to a WebSocket.
+pub(crate) async fn serve(
+    socket: TcpListener,
+    door: Door,
+    http: Http,
+    routes: Router,
+    closing: CancellationToken,
+) {
+    let mut connections = JoinSet::new();
+    let http = Arc::new(http);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = closing.cancelled() => break,
+            Some(_ended) = connections.join_next() => continue,
+            accepted = socket.accept() => accepted,
+        };
+        match accepted {
+            Ok((socket, _)) => {
+                let (door, http, routes) = (door.clone(), Arc::clone(&http), routes.clone());
+                let closing = closing.clone();
+                connections.spawn(async move {
+                    // Boxed: it is large, and over soon. Whoever has asked nothing yet is owed nothing.
+                    let let_in = closing.run_until_cancelled(Box::pin(door.let_in(socket)));
+                    match let_in.await {
+                        Some(Ok((stream, peer))) => {
+                            let requests = Requests::new(routes, peer);
+                            http.serve(stream, requests, &closing).await;
+                        }
+                        Some(Err(error)) => tracing::debug!(%error, "no connection"),
+                        None => {}
+                    }
+                });
+            }
+            Err(error) if is_of_the_peer(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "no connections can be accepted for now");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    // Whoever comes now is refused by the system.
+    drop(socket);
+    while connections.join_next().await.is_some() {}
+}
+
+/// The peer gave up before it was accepted: nothing is wrong with the socket.
+fn is_of_the_peer(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+/// Who is let in through one kind of listener.
 #[derive(Clone)]
 pub(crate) struct Door {
     tls: Option<Arc<ServerConfig>>,
@@ -90,7 +155,7 @@ impl Door {
         }
     }
 
-    async fn let_in(self, socket: TcpStream) -> io::Result<(Opening, Peer)> {
+    async fn let_in(self, socket: TcpStream) -> io::Result<(Opened, Peer)> {
         if self.closed.is_cancelled() {
             return Err(io::ErrorKind::ConnectionRefused.into());
         }
@@ -108,16 +173,17 @@ impl Door {
             }
             None => Stream::Plain(wire),
         };
+        let opened = timeout(self.header_timeout, Opened::new(stream)).await??;
         let peer = Peer {
             address,
             secure,
             over_capacity,
             too_slow,
         };
-        Ok((Opening::new(stream, self.header_timeout), peer))
+        Ok((opened, peer))
     }
 
-    fn permit(&self, address: IpAddr) -> io::Result<(crate::limits::quota::Permit, bool)> {
+    fn permit(&self, address: IpAddr) -> io::Result<(Permit, bool)> {
         if let Some(permit) = self.connections.take(address) {
             return Ok((permit, false));
         }
@@ -129,71 +195,9 @@ impl Door {
     }
 }
 
-impl<S: Send + 'static> Accept<TcpStream, S> for Door {
-    type Stream = Opening;
-    type Service = AddExtension<S, Peer>;
-    type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
-
-    fn accept(&self, socket: TcpStream, service: S) -> Self::Future {
-        let door = self.clone();
-        Box::pin(async move {
-            let (stream, peer) = door.let_in(socket).await?;
-            Ok((stream, Extension(peer).layer(service)))
-        })
-    }
-}
-
-/// A server on one socket, with every HTTP setting by name, not left to a default.
-///
-/// # Errors
-/// The socket cannot be used by the runtime.
-pub(crate) fn open(
-    socket: std::net::TcpListener,
-    door: Door,
-    handle: Handle<SocketAddr>,
-    limits: &LimitsConfig,
-) -> io::Result<Server<SocketAddr, Door>> {
-    socket.set_nonblocking(true)?;
-    let mut server = axum_server::from_tcp(socket)?.handle(handle).acceptor(door);
-    let http = server.http_builder();
-    http.http1()
-        // Without a timer the deadline for the header does nothing.
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(HTTP1_BUFFER_BYTES);
-    http.http2()
-        .timer(TokioTimer::new())
-        .enable_connect_protocol()
-        .max_concurrent_streams(limits.http2_streams)
-        .max_header_list_size(HTTP2_HEADER_BYTES)
-        .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
-        .max_frame_size(HTTP2_FRAME_BYTES)
-        .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES)
-        .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS)
-        .max_local_error_reset_streams(HTTP2_LOCAL_RESETS)
-        .keep_alive_interval(limits.heartbeat)
-        .keep_alive_timeout(limits.heartbeat);
-    Ok(server)
-}
-
 /// Connections over the cap that are told so, for each address.
 const EXCESS_PER_ADDRESS: usize = 16;
 /// The same in all.
 const EXCESS_TOTAL: usize = 512;
-/// HTTP/1.1: the header and the read buffer. A longer header is 431. hyper refuses more than 100 fields by itself.
-const HTTP1_BUFFER_BYTES: usize = 16 * 1024;
-/// HTTP/2: all fields of one request, unpacked.
-const HTTP2_HEADER_BYTES: u32 = 16 * 1024;
-/// HTTP/2: what one publish may have on the way.
-const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// HTTP/2: what all streams of a connection may have on the way.
-const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
-/// HTTP/2: the smallest that the protocol allows; a batch is written in several frames.
-const HTTP2_FRAME_BYTES: u32 = 16 * 1024;
-/// HTTP/2: what may wait in a stream for a reader, beside one batch.
-const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
-/// HTTP/2: resets by the client of streams that were not looked at yet (rapid reset). More: GOAWAY.
-const HTTP2_PENDING_RESETS: usize = 20;
-/// HTTP/2: resets that the client made us send. More: GOAWAY.
-const HTTP2_LOCAL_RESETS: usize = 256;
+/// How long the loop waits for the system to have sockets again.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

@@ -1,12 +1,11 @@
-//! The byte stream of one connection, with the deadlines that no layer above has.
+//! The byte stream of one connection, with the deadline that no layer above has.
 //!
 //! Shape: [`Wire`] lies on the socket, below TLS: it ends a connection whose peer takes no byte, and closes gently.
-//! [`Stream`] is it, or TLS over it. [`Opening`] lies above that, below HTTP: it ends a connection whose first bytes do not
-//! come.
-//! Unit: bytes; one timer each, and only while it is needed.
-//! Bound: `write_timeout`, `header_timeout`, and after the end [`LINGER`] and [`LINGER_BYTES`].
+//! [`Stream`] is it, or TLS over it.
+//! Unit: bytes; one timer, and only while it is needed.
+//! Bound: `write_timeout`, and after the end [`LINGER`] and [`LINGER_BYTES`].
 //! Failure: a passed deadline is an I/O error of kind `TimedOut`; the layers above close the connection.
-//! Source: hazards part 3: after the handshake neither axum-server nor hyper has a time limit before an HTTP/2 preface.
+//! Source: hazards part 1 row 15: a peer that reads nothing.
 
 use std::{
     future::Future,
@@ -242,81 +241,6 @@ impl AsyncWrite for Stream {
     }
 }
 
-/// A stream whose first bytes must come in time.
-pub(crate) struct Opening<S = Stream> {
-    stream: S,
-    /// How many of the first bytes are still missing.
-    missing: usize,
-    /// `None` as soon as none is missing.
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl<S> Opening<S> {
-    pub(crate) fn new(stream: S, time: Duration) -> Self {
-        Self {
-            stream,
-            missing: FIRST_BYTES,
-            deadline: Some(Box::pin(sleep_until(Instant::now() + time))),
-        }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Opening<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if let Some(deadline) = &mut self.deadline
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        let before = into.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, into))?;
-        if self.deadline.is_some() {
-            self.missing = self.missing.saturating_sub(into.filled().len() - before);
-            if self.missing == 0 {
-                self.deadline = None;
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Opening<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// The length of the HTTP/2 preface. The shortest HTTP/1.1 request with a Host has 28 bytes, so from here on hyper's
-/// own deadline for the header holds.
-const FIRST_BYTES: usize = 24;
 /// How long a closed connection is read away.
 const LINGER: Duration = Duration::from_secs(2);
 /// How much of it.

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 
-use tokio::{io::duplex, net::TcpListener};
+use tokio::net::TcpListener;
 
 use super::*;
 use crate::limits::quota::Quota;
@@ -48,25 +48,6 @@ async fn the_last_bytes_arrive_although_the_peer_has_sent_more_than_was_read() {
         .unwrap()
         .unwrap();
     assert_eq!(heard, b"goodbye");
-}
-
-#[tokio::test]
-async fn silence_at_the_beginning_ends_the_stream() {
-    let (near, _far) = duplex(64);
-    let mut opening = Opening::new(near, Duration::from_millis(10));
-    let mut into = [0; 64];
-    let outcome = timeout(DEADLINE, opening.read(&mut into)).await.unwrap();
-    assert_eq!(outcome.unwrap_err().kind(), io::ErrorKind::TimedOut);
-}
-
-#[tokio::test]
-async fn after_the_first_bytes_there_is_no_timer_left() {
-    let (near, mut far) = duplex(64);
-    let mut opening = Opening::new(near, DEADLINE);
-    far.write_all(&[7; FIRST_BYTES]).await.unwrap();
-    let mut into = [0; FIRST_BYTES];
-    opening.read_exact(&mut into).await.unwrap();
-    assert!(opening.deadline.is_none());
 }
 
 /// Only catches a hang.

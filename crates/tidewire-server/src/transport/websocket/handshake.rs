@@ -17,12 +17,12 @@ use hyper::{
     ext::Protocol,
     upgrade::{OnUpgrade, Upgraded},
 };
-use hyper_util::{rt::TokioIo, server::conn::auto::upgrade::downcast};
+use hyper_util::rt::TokioIo;
 use tidewire_protocol::Code;
 use tidewire_websocket::{Connection, Role, Settings, deflate, handshake};
 
 use super::socket::{Socket, Stream};
-use crate::{error::Refusal, gateway::Shared, listener::stream::Opening};
+use crate::{error::Refusal, gateway::Shared, listener::Opened};
 
 /// A request that may be upgraded.
 pub(super) struct Upgrade {
@@ -95,7 +95,7 @@ impl Upgrade {
 
 /// What is left when HTTP has gone: over HTTP/1.1 the connection itself, with what was read behind the request.
 fn taken_over(upgraded: Upgraded) -> (Stream, Bytes) {
-    match downcast::<TokioIo<Opening>>(upgraded) {
+    match upgraded.downcast::<TokioIo<Opened>>() {
         Ok(parts) => (Stream::Connection(parts.io.into_inner()), parts.read_buf),
         Err(upgraded) => (Stream::Part(TokioIo::new(upgraded)), Bytes::new()),
     }

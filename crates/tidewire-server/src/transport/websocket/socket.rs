@@ -23,7 +23,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{drain::retry_ms, listener::stream::Opening};
+use crate::{drain::retry_ms, listener::Opened};
 
 /// Why a WebSocket ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -187,7 +187,7 @@ fn failed(error: &io::Error) -> End {
 /// What HTTP left.
 pub(super) enum Stream {
     /// Of HTTP/1.1 the connection itself, with nothing around it.
-    Connection(Opening),
+    Connection(Opened),
     /// Of HTTP/2 one of its streams.
     Part(TokioIo<Upgraded>),
 }

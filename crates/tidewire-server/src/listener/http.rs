@@ -1,0 +1,149 @@
+//! What HTTP may do on a connection: every setting by name, not left to a default.
+//!
+//! Shape: [`Http`] has the settings of one listener and serves a connection; [`Requests`] is what hyper calls for each
+//! request of it.
+//! Unit: bytes and streams.
+//! Bound: `header_timeout`, `http2_streams`, `heartbeat` as HTTP/2 keep-alive; the constants below.
+//! Failure: a header that is too long is 431, over HTTP/2 the stream is reset; a flood of resets ends in GOAWAY.
+//! Source: hazards part 1 rows 13, 15, 18 and part 3.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::{Pin, pin},
+};
+
+use axum::{Router, body::Body, routing::future::RouteFuture};
+use http::Request;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::Service,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use super::{
+    Peer,
+    opening::{Opened, Version},
+};
+use crate::limits::LimitsConfig;
+
+/// Both versions of HTTP, as they are served here.
+pub(crate) struct Http {
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Http {
+    pub(crate) fn new(limits: &LimitsConfig) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            // Without a timer the deadline for the header does nothing.
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.header_timeout)
+            .max_buf_size(HTTP1_BUFFER_BYTES);
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        http2
+            .timer(TokioTimer::new())
+            .enable_connect_protocol()
+            .max_concurrent_streams(limits.http2_streams)
+            .max_header_list_size(HTTP2_HEADER_BYTES)
+            .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
+            .max_frame_size(HTTP2_FRAME_BYTES)
+            .max_send_buf_size(HTTP2_SEND_BUFFER_BYTES)
+            .max_pending_accept_reset_streams(HTTP2_PENDING_RESETS)
+            .max_local_error_reset_streams(HTTP2_LOCAL_RESETS)
+            .keep_alive_interval(limits.heartbeat)
+            .keep_alive_timeout(limits.heartbeat);
+        Self { http1, http2 }
+    }
+
+    /// Serves a connection to its end, or until it was upgraded. Once `closing` is cancelled, it ends after the answers that
+    /// it owes.
+    pub(super) async fn serve(
+        &self,
+        stream: Opened,
+        requests: Requests,
+        closing: &CancellationToken,
+    ) {
+        let version = stream.version();
+        let stream = TokioIo::new(stream);
+        match version {
+            Version::Http1 => {
+                let connection = self.http1.serve_connection(stream, requests);
+                let end = http1::UpgradeableConnection::graceful_shutdown;
+                to_its_end(connection.with_upgrades(), closing, end).await;
+            }
+            Version::Http2 => {
+                let connection = self.http2.serve_connection(stream, requests);
+                let end = http2::Connection::graceful_shutdown;
+                // Boxed: HTTP/1.1, of which there are more connections, does not need its room.
+                Box::pin(to_its_end(connection, closing, end)).await;
+            }
+        }
+    }
+}
+
+async fn to_its_end<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    closing: &CancellationToken,
+    end: fn(Pin<&mut C>),
+) {
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        () = closing.cancelled() => {
+            end(connection.as_mut());
+            connection.await
+        }
+        ended = connection.as_mut() => ended,
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "connection ended");
+    }
+}
+
+/// Every request of one connection.
+pub(super) struct Requests {
+    routes: Router,
+    peer: Peer,
+}
+
+impl Requests {
+    pub(super) fn new(routes: Router, peer: Peer) -> Self {
+        Self { routes, peer }
+    }
+}
+
+impl Service<Request<Incoming>> for Requests {
+    type Response = axum::response::Response;
+    type Error = Infallible;
+    type Future = RouteFuture<Infallible>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(self.peer.clone());
+        // A router is always ready.
+        self.routes.clone().call(request)
+    }
+}
+
+/// HTTP/1.1: the header and the read buffer. A longer header is 431. hyper refuses more than 100 fields by itself.
+const HTTP1_BUFFER_BYTES: usize = 16 * 1024;
+/// HTTP/2: all fields of one request, unpacked.
+const HTTP2_HEADER_BYTES: u32 = 16 * 1024;
+/// HTTP/2: what one publish may have on the way.
+const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
+/// HTTP/2: what all streams of a connection may have on the way.
+const HTTP2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+/// HTTP/2: the smallest that the protocol allows; a batch is written in several frames.
+const HTTP2_FRAME_BYTES: u32 = 16 * 1024;
+/// HTTP/2: what may wait in a stream for a reader, beside one batch.
+const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// HTTP/2: resets by the client of streams that were not looked at yet (rapid reset). More: GOAWAY.
+const HTTP2_PENDING_RESETS: usize = 20;
+/// HTTP/2: resets that the client made us send. More: GOAWAY.
+const HTTP2_LOCAL_RESETS: usize = 256;
