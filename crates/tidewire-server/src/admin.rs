@@ -26,7 +26,7 @@ use crate::{
 
 /// The routes of the admin port.
 pub(crate) fn routes(gateway: &Shared) -> Router {
-    let routes = Router::new()
+    Router::new()
         .route("/", get(page))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
@@ -35,8 +35,7 @@ pub(crate) fn routes(gateway: &Shared) -> Router {
         .method_not_allowed_fallback(router::wrong_method)
         // Only this machine may ask, and no page from elsewhere.
         .layer(middleware::from_fn_with_state(gateway.clone(), guard))
-        .with_state(gateway.clone());
-    router::with_common_layers(routes, gateway)
+        .with_state(gateway.clone())
 }
 
 async fn guard(

@@ -6,6 +6,7 @@
 //! Source: RFC 9113 section 8.1.
 
 use std::{
+    future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -13,18 +14,20 @@ use std::{
 use axum::{
     body::{Body, BodyDataStream},
     extract::Request,
-    middleware::Next,
     response::Response,
 };
 use futures_util::{StreamExt, stream};
 use tokio::time::timeout;
 
 /// Runs the request; where the answer is a refusal, reads what is left of the body first.
-pub(crate) async fn read_away(request: Request, next: Next) -> Response {
+pub(crate) async fn read_away<F: Future<Output = Response>>(
+    request: Request,
+    run: impl FnOnce(Request) -> F,
+) -> Response {
     let (parts, body) = request.into_parts();
     let shared = Arc::new(Mutex::new(body.into_data_stream()));
     let request = Request::from_parts(parts, Body::from_stream(reader(&shared)));
-    let response = next.run(request).await;
+    let response = run(request).await;
     if response.status().is_client_error() || response.status().is_server_error() {
         let mut rest = Box::pin(reader(&shared));
         let read = async {

@@ -18,6 +18,7 @@ mod auth;
 mod config;
 mod drain;
 mod error;
+mod front;
 mod gateway;
 mod health;
 mod host;

@@ -6,13 +6,9 @@
 //! Failure: a foreign Origin is 403 `forbidden` before any upgrade, stream, publish or read.
 //! Source: protocol section 7; hazards part 1 rows 1 and 10. A missing Origin passes: nothing is proved by cookie.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::{IntoResponse, Response},
-};
+use axum::response::{IntoResponse, Response};
 use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, Request, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS,
         ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS,
@@ -22,7 +18,7 @@ use http::{
 };
 use tidewire_protocol::Code;
 
-use crate::{config::ConfigError, error::Refusal, gateway::Shared, host::HostName, listener::Peer};
+use crate::{config::ConfigError, error::Refusal, host::HostName};
 
 /// The origins that may use the gateway beside its own.
 #[derive(Debug, Clone, Default)]
@@ -106,43 +102,52 @@ impl Site {
     }
 }
 
-/// The layer: refuses foreign pages, answers preflights, puts the CORS headers on every answer.
-pub(crate) async fn guard(State(gateway): State<Shared>, request: Request, next: Next) -> Response {
-    let verdict = match (
-        request.extensions().get::<HostName>(),
-        request.extensions().get::<Peer>(),
-    ) {
-        (Some(host), Some(peer)) => gateway.origins.judge(request.headers(), host, peer.secure),
-        _ => Verdict::Foreign,
-    };
-    let origin = match verdict {
-        Verdict::Absent => None,
-        Verdict::Allowed(origin) => Some(origin),
+/// What a request may ask for that came from nowhere, or from a page that may.
+pub(crate) struct Admitted(Option<HeaderValue>);
+
+/// Lets a request in, or gives the answer to it: a foreign page is refused, a preflight is answered.
+pub(crate) fn admit<B>(
+    origins: &Origins,
+    request: &Request<B>,
+    host: &HostName,
+    secure: bool,
+) -> Result<Admitted, Box<Response>> {
+    let admitted = match origins.judge(request.headers(), host, secure) {
+        Verdict::Absent => Admitted(None),
+        Verdict::Allowed(origin) => Admitted(Some(origin)),
         Verdict::Foreign => {
-            let refusal = Refusal::new(Code::Forbidden, FOREIGN);
-            return with_vary(refusal.into_response());
+            let mut response = Refusal::new(Code::Forbidden, FOREIGN).into_response();
+            Admitted(None).allow(response.headers_mut());
+            return Err(Box::new(response));
         }
     };
-    let mut response = match &origin {
-        Some(_) if is_preflight(&request) => preflight(),
-        _ => next.run(request).await,
-    };
-    if let Some(origin) = origin {
-        let headers = response.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_CREDENTIALS,
-            HeaderValue::from_static("true"),
-        );
-        headers.insert(
-            ACCESS_CONTROL_EXPOSE_HEADERS,
-            HeaderValue::from_static(EXPOSED),
-        );
+    if admitted.0.is_some() && is_preflight(request) {
+        let mut response = preflight();
+        admitted.allow(response.headers_mut());
+        return Err(Box::new(response));
     }
-    with_vary(response)
+    Ok(admitted)
 }
 
-fn is_preflight(request: &Request) -> bool {
+impl Admitted {
+    /// The CORS headers of an answer, errors too.
+    pub(crate) fn allow(self, headers: &mut HeaderMap) {
+        if let Some(origin) = self.0 {
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            headers.insert(
+                ACCESS_CONTROL_ALLOW_CREDENTIALS,
+                HeaderValue::from_static("true"),
+            );
+            headers.insert(
+                ACCESS_CONTROL_EXPOSE_HEADERS,
+                HeaderValue::from_static(EXPOSED),
+            );
+        }
+        headers.append(VARY, HeaderValue::from_static("Origin"));
+    }
+}
+
+fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS
         && request
             .headers()
@@ -164,13 +169,6 @@ fn preflight() -> Response {
         ACCESS_CONTROL_MAX_AGE,
         HeaderValue::from_static(PREFLIGHT_SECONDS),
     );
-    response
-}
-
-fn with_vary(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .append(VARY, HeaderValue::from_static("Origin"));
     response
 }
 

@@ -8,15 +8,10 @@
 
 use std::time::Duration;
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method,
+    HeaderName, HeaderValue, Method,
     header::{CONTENT_TYPE, ETAG},
 };
 use tidewire_bus::{Batch, SessionOptions};
@@ -27,24 +22,22 @@ use crate::{error::Refusal, gateway::Shared, listener::Peer};
 
 /// `GET /poll`.
 pub(crate) async fn serve(
-    State(gateway): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    method: Method,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    gateway: &Shared,
+    peer: &Peer,
+    request: &Request,
 ) -> Result<Response, Refusal> {
-    let mut opening = Opening::read(&gateway, &headers, query.as_deref())?;
+    let mut opening = Opening::read(gateway, request.headers(), request.uri().query())?;
     opening.require_topics()?;
     if opening.start() == StartAt::Now {
         // There is nothing to wait for: whoever begins needs the cursor first.
         return Ok(empty(&gateway.bus.head().to_string()));
     }
-    if method == Method::HEAD {
+    if *request.method() == Method::HEAD {
         // The answer has no body, so there is nothing to wait for either.
         opening.query.wait = Duration::ZERO;
     }
-    let seat = Seat::take(&gateway, &peer, Transport::Poll).ok_or_else(Refusal::over_capacity)?;
-    let response = hold(&gateway, opening, &seat).await?;
+    let seat = Seat::take(gateway, peer, Transport::Poll).ok_or_else(Refusal::over_capacity)?;
+    let response = hold(gateway, opening, &seat).await?;
     seat.end(CloseReason::Done);
     Ok(response)
 }

@@ -10,12 +10,7 @@
 
 use std::{convert::Infallible, time::Instant};
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{body::Body, extract::Request, response::Response};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{
@@ -35,26 +30,26 @@ use crate::{
 
 /// `GET /sse`.
 pub(crate) async fn serve(
-    State(gateway): State<Shared>,
-    Extension(peer): Extension<Peer>,
-    headers: HeaderMap,
-    RawQuery(query): RawQuery,
+    gateway: &Shared,
+    peer: &Peer,
+    request: &Request,
 ) -> Result<Response, Refusal> {
-    let mut opening = Opening::read(&gateway, &headers, query.as_deref())?;
-    if let Some(start) = last_event_id(&headers)? {
+    let headers = request.headers();
+    let mut opening = Opening::read(gateway, headers, request.uri().query())?;
+    if let Some(start) = last_event_id(headers)? {
         opening.query.start = Some(start);
     }
     opening.require_topics()?;
-    let Some(seat) = Seat::take(&gateway, &peer, Transport::Sse) else {
+    let Some(seat) = Seat::take(gateway, peer, Transport::Sse) else {
         let refusal = Refusal::over_capacity();
-        return come_back(&headers, CloseReason::OverCapacity, refusal);
+        return come_back(headers, CloseReason::OverCapacity, refusal);
     };
     let start = opening.start();
-    let mut session = gateway.bus.open(options(&gateway, &opening.query));
+    let mut session = gateway.bus.open(options(gateway, &opening.query));
     let subscribed = match session.subscribe(opening.query.topics, start).await {
         Ok(subscribed) => subscribed,
         // The engine may come back, and the stream with it.
-        Err(error) => return come_back(&headers, broken(&error), Refusal::from(error)),
+        Err(error) => return come_back(headers, broken(&error), Refusal::from(error)),
     };
     tracing::debug!(session = session.id(), address = %peer.address, transport = "sse", "session opened");
     let hello = Hello {
@@ -67,7 +62,7 @@ pub(crate) async fn serve(
         next: Next::Hello(hello),
         data_only: opening.query.format_data,
         skipped: Skipped::default(),
-        gateway,
+        gateway: gateway.clone(),
         session,
         seat,
     };

@@ -17,8 +17,7 @@ mod socket;
 use std::{net::IpAddr, time::Instant};
 
 use axum::{
-    Extension,
-    extract::{Request, State},
+    extract::Request,
     response::{IntoResponse, Response},
 };
 use tidewire_bus::{Session, Subscribed};
@@ -39,19 +38,19 @@ pub(crate) use echo::echo;
 
 /// `GET /ws`, or `CONNECT /ws` over HTTP/2. Whatever is refused is refused before the 101.
 pub(crate) async fn serve(
-    State(gateway): State<Shared>,
-    Extension(peer): Extension<Peer>,
+    gateway: &Shared,
+    peer: &Peer,
     request: Request,
 ) -> Result<Response, Response> {
     let (mut parts, _body) = request.into_parts();
-    let upgrade = Upgrade::of(&gateway, &mut parts).map_err(|refused| *refused)?;
-    let opening = Opening::read(&gateway, &parts.headers, parts.uri.query())
+    let upgrade = Upgrade::of(gateway, &mut parts).map_err(|refused| *refused)?;
+    let opening = Opening::read(gateway, &parts.headers, parts.uri.query())
         .map_err(IntoResponse::into_response)?;
-    let wanted = Wanted::of(&gateway, opening).map_err(IntoResponse::into_response)?;
-    let Some(seat) = Seat::take(&gateway, &peer, Transport::WebSocket) else {
+    let wanted = Wanted::of(gateway, opening).map_err(IntoResponse::into_response)?;
+    let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket) else {
         return Ok(upgrade.accept(turn_away));
     };
-    let prepared = Prepared::new(gateway, wanted, peer.address.ip())
+    let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip())
         .await
         .map_err(IntoResponse::into_response)?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);

@@ -5,10 +5,7 @@
 //! Failure: a violation is answered with its close code.
 //! Source: architecture: Autobahn is the codec's proof.
 
-use axum::{
-    extract::{Request, State},
-    response::Response,
-};
+use axum::{extract::Request, response::Response};
 use tidewire_protocol::CloseReason;
 
 use super::{
@@ -18,12 +15,10 @@ use super::{
 use crate::gateway::Shared;
 
 /// `GET /echo`, or `CONNECT /echo` over HTTP/2.
-pub(crate) async fn echo(
-    State(gateway): State<Shared>,
-    request: Request,
-) -> Result<Response, Response> {
+pub(crate) fn echo(gateway: &Shared, request: Request) -> Result<Response, Response> {
     let (mut parts, _body) = request.into_parts();
-    let upgrade = Upgrade::of(&gateway, &mut parts).map_err(|refused| *refused)?;
+    let upgrade = Upgrade::of(gateway, &mut parts).map_err(|refused| *refused)?;
+    let gateway = gateway.clone();
     Ok(upgrade.accept(move |mut socket| async move {
         let end = tokio::select! {
             end = repeat(&mut socket) => end,
