@@ -108,6 +108,8 @@ struct Desk {
 struct Intake {
     scanner: Scanner,
     ledger: Ledger,
+    /// It was cut and has not subscribed again.
+    is_cut: bool,
     /// What it must have to have caught up after a cut: a number for each of its streams.
     behind: Option<Vec<u32>>,
 }
@@ -176,7 +178,9 @@ async fn work(board: Arc<Board>, share: Share, mut orders: mpsc::UnboundedReceiv
         match order {
             Command::Cut => {
                 for desk in parties.iter().flat_map(|party| &party.desks) {
-                    desk.intake.borrow_mut().scanner.reset();
+                    let intake = &mut *desk.intake.borrow_mut();
+                    intake.scanner.reset();
+                    intake.is_cut = true;
                 }
                 connect(&room, &parties);
             }
@@ -233,6 +237,7 @@ fn desk(number: usize, group: &GroupShare, seat: &ShareSeat) -> Rc<Desk> {
         intake: RefCell::new(Intake {
             scanner: Scanner::default(),
             ledger: Ledger::new(seat.streams.clone()),
+            is_cut: false,
             behind: None,
         }),
     })
