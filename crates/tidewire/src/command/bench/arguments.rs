@@ -105,7 +105,7 @@ pub(crate) struct Arguments {
     /// Connections a second [default: as fast as they are taken]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub(super) ramp: Option<f64>,
-    /// Connections that are being made at a time
+    /// Connections that are being made at a time; after the cut of a storm all are
     #[arg(long, value_name = "N", default_value_t = 128, help_heading = "Load")]
     pub(super) handshakes: usize,
     /// Streams on one connection of sse-h2
