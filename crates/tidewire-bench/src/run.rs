@@ -6,80 +6,28 @@
 //! Bound: `connect_timeout` for connecting and for catching up, [`DRAIN_PAUSE`] without an arrival at the end.
 //! Failure: a run that cannot begin or whose publisher breaks is an error with the reasons; everything else is counted.
 
+mod error;
+mod shares;
 mod summary;
+mod watch;
 
 use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
-    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use self::shares::shares;
+pub use self::{error::RunError, watch::Progress};
 use crate::{
     board::Board,
     gate::Gate,
-    plan::{BadPlan, Pace, Plan, Scenario},
+    plan::{Pace, Plan, Scenario},
     process::{self, Usage},
-    protocol::{Fault, Seat},
+    protocol::Fault,
     publish::Publishers,
     report::{Run, Sample},
-    worker::{GroupShare, Share, ShareSeat, Worker},
+    worker::{Share, Worker},
 };
-
-/// What is told while it runs.
-#[derive(Debug, Clone, Copy)]
-pub struct Progress<'a> {
-    /// What happens now, such as `connecting`.
-    pub phase: &'a str,
-    /// Seconds since the run began.
-    pub at_seconds: f64,
-    /// Subscriptions that stand.
-    pub connected: u64,
-    /// Subscriptions that there will be.
-    pub subscribers: u64,
-    /// Events sent.
-    pub sent: u64,
-    /// Deliveries so far.
-    pub deliveries: u64,
-    /// Deliveries a second since the last time.
-    pub deliveries_per_second: f64,
-    /// Deliveries that are still to come.
-    pub behind: u64,
-}
-
-/// Why there is no report.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum RunError {
-    /// The plan cannot work.
-    #[error(transparent)]
-    Plan(#[from] BadPlan),
-    /// A thread cannot be started.
-    #[error("cannot start a thread")]
-    Thread(#[from] std::io::Error),
-    /// More connections than files may be open.
-    #[error("{wanted} connections need more open files than {max}: raise the limit with ulimit -n")]
-    OpenFiles {
-        /// Connections, and some.
-        wanted: u64,
-        /// The limit.
-        max: u64,
-    },
-    /// Not all could subscribe.
-    #[error("{connected} of {subscribers} subscribed within {waited:?}; {reasons}")]
-    Connect {
-        /// Those that did.
-        connected: u64,
-        /// All.
-        subscribers: u64,
-        /// How long.
-        waited: Duration,
-        /// Why the others did not.
-        reasons: String,
-    },
-    /// A publisher could not begin, or its connection broke.
-    #[error("publishing ended: {0}")]
-    Publish(Fault),
-}
 
 /// Runs a plan. `watch` is called about once a second.
 ///
@@ -322,83 +270,6 @@ impl<'a> Stage<'a> {
             .sum()
     }
 
-    fn wait_until(&mut self, phase: &str, at: u64) -> Result<(), RunError> {
-        let wait = at.saturating_sub(self.board.now());
-        self.wait(phase, Duration::from_nanos(wait), |_| false)?;
-        Ok(())
-    }
-
-    /// Waits for a fact, at most so long; samples and tells meanwhile. The answer is whether it came.
-    fn wait(
-        &mut self,
-        phase: &str,
-        timeout: Duration,
-        fact: impl Fn(&Board) -> bool,
-    ) -> Result<bool, RunError> {
-        let end = self.board.now() + timeout.as_nanos() as u64;
-        loop {
-            if self.publishers.as_ref().is_some_and(Publishers::has_ended)
-                && !self.board.stop.load(Relaxed)
-                && let Some(publishers) = self.publishers.take()
-            {
-                let why = publishers.finish(&self.board).err();
-                let why = why.unwrap_or(Fault::Ended("without a reason".into()));
-                return Err(RunError::Publish(why));
-            }
-            if fact(&self.board) {
-                return Ok(true);
-            }
-            let now = self.board.now();
-            if now >= end {
-                return Ok(false);
-            }
-            self.tell(phase, now);
-            let step = STEP.min(Duration::from_nanos(end - now));
-            thread::sleep(step);
-        }
-    }
-
-    /// Once a second: a sample, and a word to who watches.
-    fn tell(&mut self, phase: &str, now: u64) {
-        let (told_at, told_deliveries) = self.told;
-        let since = (now - told_at) as f64 / 1e9;
-        if since < 1.0 && !self.samples.is_empty() {
-            return;
-        }
-        let sample = self.sample(now);
-        self.samples.push(sample);
-        let new = sample.deliveries.saturating_sub(told_deliveries);
-        let progress = Progress {
-            phase,
-            at_seconds: sample.at_seconds,
-            connected: sample.connected,
-            subscribers: self.plan.subscribers() as u64,
-            sent: sample.sent,
-            deliveries: sample.deliveries,
-            deliveries_per_second: new as f64 / since.max(0.001),
-            behind: self.expected().saturating_sub(sample.deliveries),
-        };
-        self.told = (now, sample.deliveries);
-        (self.watch)(&progress);
-    }
-
-    fn sample(&self, now: u64) -> Sample {
-        let server = process::usage(&self.plan.processes);
-        Sample {
-            at_seconds: (now / 1_000_000) as f64 / 1e3,
-            connected: self.board.sum(|group| &group.ready),
-            deliveries: self.board.sum(|group| &group.delivered),
-            sent: self
-                .board
-                .sent
-                .iter()
-                .map(|sent| u64::from(sent.load(Relaxed)))
-                .sum(),
-            resident_bytes: server.map(|usage| usage.resident_bytes),
-            server_cpu_seconds: server.map(|usage| usage.cpu_seconds),
-        }
-    }
-
     fn mark(&self) -> Mark {
         let threads = self.workers.iter().map(|worker| worker.number);
         let threads = threads.chain(self.publishers.iter().map(|publishers| publishers.number));
@@ -423,50 +294,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-type Shares = Vec<(Vec<GroupShare>, Vec<u32>)>;
-
-/// The seats of each thread with its subscribers of each stream, and those of each stream over all.
-fn shares(plan: &Plan) -> (Shares, Vec<u64>) {
-    let count = plan.load.workers(plan.subscribers());
-    let publishers = plan.load.publishers;
-    let mut shares: Shares = (0..count)
-        .map(|_| {
-            let groups = plan.groups.iter().map(|group| GroupShare {
-                protocol: Arc::clone(&group.protocol),
-                target: group.target.clone(),
-                seats: Vec::new(),
-            });
-            (groups.collect(), vec![0; plan.streams()])
-        })
-        .collect();
-    let mut audience = vec![0; plan.streams()];
-    let mut source = 0;
-    for (number, group) in plan.groups.iter().enumerate() {
-        for index in 0..group.subscribers {
-            let topic = source % plan.load.topics;
-            let streams = topic * publishers..(topic + 1) * publishers;
-            // Blocks, so that streams of one HTTP/2 connection stay together.
-            let share = &mut shares[index * count / group.subscribers];
-            for stream in streams.clone() {
-                share.1[stream] += 1;
-                audience[stream] += 1;
-            }
-            share.0[number].seats.push(ShareSeat {
-                seat: Seat {
-                    index,
-                    topic: plan.load.topic(topic),
-                    authority: group.target.authority.clone(),
-                    resumes: plan.scenario == Scenario::Storm,
-                },
-                source,
-                streams: streams.start as u32..streams.end as u32,
-            });
-            source += 1;
-        }
-    }
-    (shares, audience)
-}
-
 fn check_open_files(plan: &Plan) -> Result<(), RunError> {
     let wanted = (plan.subscribers() + plan.load.publishers) as u64 + OTHER_FILES;
     match process::open_files_max() {
@@ -475,8 +302,6 @@ fn check_open_files(plan: &Plan) -> Result<(), RunError> {
     }
 }
 
-/// How often facts are looked at.
-const STEP: Duration = Duration::from_millis(5);
 /// From the last subscription to the first event.
 const SETTLE_PAUSE: Duration = Duration::from_millis(300);
 const SETTLE_STEP: Duration = Duration::from_millis(500);

@@ -2,7 +2,7 @@
 //!
 //! Shape: one task owns one connection (or stream). What a subscriber is outlives its connections: a [`Desk`]. Nothing is
 //! shared with other threads but the board, which is touched once for each read.
-//! Bound: `handshakes` connections that are being made at a time.
+//! Bound: `handshakes` connections that are being made at a time; after a cut all at once.
 //! Failure: a connection that ends is made anew after a pause, with its place; the board keeps why.
 
 mod shared;
@@ -89,8 +89,6 @@ struct Room {
     tallies: Vec<RefCell<Tally>>,
     arrivals: RefCell<Arrivals>,
     tasks: RefCell<JoinSet<()>>,
-    handshakes: Arc<Semaphore>,
-    ramp: Duration,
     /// For jitter.
     random: Cell<u64>,
 }
@@ -108,6 +106,8 @@ struct Desk {
 struct Intake {
     scanner: Scanner,
     ledger: Ledger,
+    /// It was cut and has not subscribed again.
+    is_cut: bool,
     /// What it must have to have caught up after a cut: a number for each of its streams.
     behind: Option<Vec<u32>>,
 }
@@ -162,23 +162,24 @@ async fn work(board: Arc<Board>, share: Share, mut orders: mpsc::UnboundedReceiv
             .collect(),
         arrivals: RefCell::new(share.arrivals),
         tasks: RefCell::new(JoinSet::new()),
-        handshakes: Arc::new(Semaphore::new(share.handshakes)),
-        ramp: share.ramp,
         random: Cell::new(board.now() | 1),
         board,
     });
     let parties = parties(&share.groups);
     drop(share.groups);
-    connect(&room, &parties);
+    connect(&room, &parties, share.handshakes, share.ramp);
     while let Some(order) = orders.recv().await {
         let mut tasks = room.tasks.take();
         tasks.shutdown().await;
         match order {
             Command::Cut => {
                 for desk in parties.iter().flat_map(|party| &party.desks) {
-                    desk.intake.borrow_mut().scanner.reset();
+                    let intake = &mut *desk.intake.borrow_mut();
+                    intake.scanner.reset();
+                    intake.is_cut = true;
                 }
-                connect(&room, &parties);
+                // Everybody comes back at once.
+                connect(&room, &parties, Semaphore::MAX_PERMITS, Duration::ZERO);
             }
             Command::Finish(published, reply) => {
                 for desk in parties.iter().flat_map(|party| &party.desks) {
@@ -233,23 +234,25 @@ fn desk(number: usize, group: &GroupShare, seat: &ShareSeat) -> Rc<Desk> {
         intake: RefCell::new(Intake {
             scanner: Scanner::default(),
             ledger: Ledger::new(seat.streams.clone()),
+            is_cut: false,
             behind: None,
         }),
     })
 }
 
 /// One task connects all, in order and not too many at a time; each then lives in a task of its own.
-fn connect(room: &Rc<Room>, parties: &[Party]) {
+fn connect(room: &Rc<Room>, parties: &[Party], handshakes: usize, ramp: Duration) {
     let parties = parties.to_vec();
     let in_it = Rc::clone(room);
+    let handshakes = Arc::new(Semaphore::new(handshakes));
     let connecting = async move {
         let began = Instant::now();
         for (index, party) in parties.into_iter().enumerate() {
-            if !in_it.ramp.is_zero() {
-                let due = began + in_it.ramp * index as u32;
+            if !ramp.is_zero() {
+                let due = began + ramp * index as u32;
                 tokio::time::sleep_until(due.into()).await;
             }
-            let Ok(permit) = Arc::clone(&in_it.handshakes).acquire_owned().await else {
+            let Ok(permit) = Arc::clone(&handshakes).acquire_owned().await else {
                 return;
             };
             let room = Rc::clone(&in_it);

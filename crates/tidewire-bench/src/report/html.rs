@@ -154,9 +154,9 @@ fn memory_over_time(runs: &[Run]) -> Vec<Series> {
 }
 
 const STYLE: &str = "\
-    :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
+    :root{color-scheme:light dark}body{font:15px/1.5 system-ui,sans-serif;max-width:66rem;margin:2rem auto;padding:0 1rem;\
     color:#1f2933;background:#fff}h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}.wide{overflow-x:auto}\
-    table{border-collapse:collapse;font-variant-numeric:tabular-nums;white-space:nowrap}th,td{padding:.2rem .5rem;text-align:right;\
+    table{border-collapse:collapse;font-size:.78rem;font-variant-numeric:tabular-nums;white-space:nowrap}th,td{padding:.2rem .35rem;text-align:right;\
     border-bottom:1px solid #d9dee4}th:first-child,td:first-child{text-align:left}svg{display:block;width:100%;margin:1rem 0}\
     .warnings{color:#9a4a00}footer{color:#5b6672;font-size:.9rem;margin-top:2rem}\
     @media(prefers-color-scheme:dark){body{color:#e4e9ee;background:#14191f}th,td{border-color:#2c353f}.warnings{color:#f2a45c}\

@@ -136,8 +136,8 @@ impl Conversation<'_> {
         let tally = &mut room.tallies[self.desk.group].borrow_mut();
         tally::record(&mut tally.connect, now.saturating_sub(began));
         let cut_at = room.board.cut_at.load(Relaxed);
-        if cut_at > 0 {
-            let intake = &mut *self.desk.intake.borrow_mut();
+        let intake = &mut *self.desk.intake.borrow_mut();
+        if std::mem::take(&mut intake.is_cut) {
             let streams = intake.ledger.streams();
             let sent = streams.map(|stream| room.board.sent[stream as usize].load(Relaxed));
             intake.behind = Some(sent.collect());
@@ -197,6 +197,7 @@ impl Sink for Counter<'_> {
             scanner,
             ledger,
             behind,
+            ..
         } = &mut *self.desk.intake.borrow_mut();
         let tally = &mut *self.room.tallies[self.desk.group].borrow_mut();
         let arrivals = &mut *self.room.arrivals.borrow_mut();

@@ -16,13 +16,12 @@ use anyhow::{Context, Result};
 use tidewire_bench::report::{Report, page, table};
 
 pub(crate) use self::arguments::Arguments;
-use self::{gateway::Gateway, progress::Progress};
+use self::{gateway::Server, progress::Progress};
 use crate::{command::Outcome, output};
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Outcome> {
-    let gateway = Gateway::find(&arguments)?;
     // A run holds its thread until it is over; a signal ends the process and a gateway that was started for it.
-    let running = tokio::task::spawn_blocking(move || measure(&arguments, &gateway));
+    let running = tokio::task::spawn_blocking(move || measure(&arguments));
     tokio::select! {
         outcome = running => outcome?,
         _ = tokio::signal::ctrl_c() => {
@@ -32,12 +31,14 @@ pub(crate) async fn run(arguments: Arguments) -> Result<Outcome> {
     }
 }
 
-fn measure(arguments: &Arguments, gateway: &Gateway) -> Result<Outcome> {
-    let plans = plans::plans(arguments, gateway)?;
+fn measure(arguments: &Arguments) -> Result<Outcome> {
+    let server = Server::choose(arguments)?;
     let mut runs = Vec::new();
-    for plan in &plans {
+    for set in plans::sets(arguments) {
+        let gateway = server.gateway(arguments)?;
+        let plan = set.plan(arguments, &gateway);
         let mut progress = Progress::new(&plan.name, arguments.quiet);
-        let run = tidewire_bench::run(plan, &mut |step| progress.show(step));
+        let run = tidewire_bench::run(&plan, &mut |step| progress.show(step));
         progress.end();
         runs.push(run.with_context(|| format!("{} at {}", plan.name, gateway.url))?);
     }

@@ -13,8 +13,8 @@ use crate::config::EngineKind;
 /// Load on a gateway: throughput, latency, memory and CPU of each transport
 ///
 /// Without arguments it measures 500 subscribers on each transport in turn, 50 events a second, in about half a minute: at
-/// the gateway on https://localhost:8443 if one runs there, else at one that it starts for the purpose (memory engine, a
-/// free port, a temporary folder) and ends afterwards.
+/// the gateway on https://localhost:8443 if one runs there, else at one that it starts for each run (memory engine, a free
+/// port, a temporary folder) and ends afterwards.
 ///
 /// Latency counts from the time when an event should have been sent to its arrival. CPU is user and system time of the
 /// server's processes, memory what they hold beyond what they had before the first connection; both need the server on
@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
     /// Address of the gateway [default: https://localhost:8443 if it answers, else as with --start]
     #[arg(long, conflicts_with = "start", help_heading = "Gateway")]
     pub(super) url: Option<String>,
-    /// Start a gateway for the run and end it afterwards; TIDEWIRE_… variables configure it
+    /// Start a gateway for each run and end it afterwards; TIDEWIRE_… variables configure it
     #[arg(long, help_heading = "Gateway")]
     pub(super) start: bool,
     /// The engine of a gateway that is started
@@ -105,7 +105,7 @@ pub(crate) struct Arguments {
     /// Connections a second [default: as fast as they are taken]
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub(super) ramp: Option<f64>,
-    /// Connections that are being made at a time
+    /// Connections that are being made at a time; after the cut of a storm all are
     #[arg(long, value_name = "N", default_value_t = 128, help_heading = "Load")]
     pub(super) handshakes: usize,
     /// Streams on one connection of sse-h2

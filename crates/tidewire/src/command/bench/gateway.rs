@@ -25,6 +25,14 @@ use tidewire_bench::{
 use super::Arguments;
 use crate::config::EngineKind;
 
+/// What is measured.
+pub(super) enum Server {
+    /// The gateway at this address.
+    Running(String),
+    /// One for each run, so that no run meets what an earlier one left in memory.
+    Own,
+}
+
 /// A gateway to measure.
 pub(super) struct Gateway {
     pub(super) url: String,
@@ -34,34 +42,52 @@ pub(super) struct Gateway {
     _started: Option<Started>,
 }
 
-impl Gateway {
-    pub(super) fn find(arguments: &Arguments) -> Result<Gateway> {
-        if let Some(url) = &arguments.url {
-            return Gateway::running(arguments, url);
-        }
+impl Server {
+    /// The one that was named, one that runs here, or one of its own; said on standard error.
+    pub(super) fn choose(arguments: &Arguments) -> Result<Server> {
         let here: SocketAddr = DEFAULT_ADDRESS.parse().context("the default address")?;
-        let answers = !arguments.start && TcpStream::connect_timeout(&here, PROBE_TIMEOUT).is_ok();
-        if answers {
-            return Gateway::running(arguments, DEFAULT_URL);
+        let server = match &arguments.url {
+            Some(url) => Server::Running(url.clone()),
+            None if arguments.start => Server::Own,
+            None if TcpStream::connect_timeout(&here, PROBE_TIMEOUT).is_ok() => {
+                Server::Running(DEFAULT_URL.to_owned())
+            }
+            None => Server::Own,
+        };
+        if !arguments.quiet {
+            let told = match &server {
+                Server::Running(url) => format!(
+                    "the gateway at {url}; events stay there as its retention says, and memory counts from what it holds already"
+                ),
+                Server::Own => format!(
+                    "a gateway of its own for each run, engine {:?}, in a temporary folder",
+                    arguments.engine
+                ),
+            };
+            eprintln!("tidewire bench: {told}");
         }
-        Gateway::start(arguments)
+        Ok(server)
     }
 
+    /// The gateway for one run.
+    pub(super) fn gateway(&self, arguments: &Arguments) -> Result<Gateway> {
+        match self {
+            Server::Running(url) => Gateway::running(arguments, url),
+            Server::Own => Gateway::start(arguments.engine),
+        }
+    }
+}
+
+impl Gateway {
     fn running(arguments: &Arguments, url: &str) -> Result<Gateway> {
         let target = Target::parse(url, &trust(arguments, url)?)?;
-        let processes = match arguments.pid.is_empty() {
+        let processes: Vec<u32> = match arguments.pid.is_empty() {
             true => listener(target.address).into_iter().collect(),
             false => arguments.pid.clone(),
         };
-        if !arguments.quiet {
-            let seen = match processes.is_empty() {
-                true => {
-                    "; no process of it is seen here, so there are no figures of CPU and memory (--pid)"
-                }
-                false => "",
-            };
+        if !arguments.quiet && processes.is_empty() {
             eprintln!(
-                "tidewire bench: the gateway at {url}{seen}; events stay there as its retention says"
+                "tidewire bench: no process of it is seen here, so there are no figures of CPU and memory (--pid)"
             );
         }
         Ok(Gateway {
@@ -72,22 +98,14 @@ impl Gateway {
         })
     }
 
-    fn start(arguments: &Arguments) -> Result<Gateway> {
-        let started = Started::new(arguments.engine)?;
+    fn start(engine: EngineKind) -> Result<Gateway> {
+        let started = Started::new(engine)?;
         let url = started.url.clone();
         let cert = started.folder.join("tidewire-data/tls/cert.pem");
         let pem = fs::read(&cert).with_context(|| format!("cannot read {}", cert.display()))?;
-        let target = Target::parse(&url, &Trust::Pem(pem))?;
-        if !arguments.quiet {
-            let engine = arguments.engine;
-            eprintln!(
-                "tidewire bench: a gateway of its own at {url}, engine {engine:?}, in {}",
-                started.folder.display()
-            );
-        }
         Ok(Gateway {
+            target: Target::parse(&url, &Trust::Pem(pem))?,
             url,
-            target,
             processes: vec![started.process],
             _started: Some(started),
         })

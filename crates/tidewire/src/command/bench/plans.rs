@@ -4,7 +4,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Result;
 use tidewire_bench::{
     plan::{Group, Load, Pace, Plan},
     protocol::Publishing,
@@ -17,41 +16,23 @@ use super::{
     gateway::Gateway,
 };
 
-/// What is to be run, in order. All are checked.
-pub(super) fn plans(arguments: &Arguments, gateway: &Gateway) -> Result<Vec<Plan>> {
-    let sets = match arguments.is_mix() {
-        true => vec![("mix".to_owned(), arguments.mix.clone())],
-        false => single(arguments),
-    };
-    let mut plans = Vec::new();
-    for (number, (name, parts)) in sets.into_iter().enumerate() {
-        let groups = parts.into_iter().map(|(transport, subscribers)| Group {
-            protocol: Arc::new(Tidewire::new(
-                adjusted(transport, arguments),
-                arguments.token.as_deref(),
-            )),
-            target: gateway.target.clone(),
-            subscribers,
-        });
-        let plan = Plan {
-            name,
-            groups: groups.collect(),
-            publishing: publishing(arguments),
-            publish_to: gateway.target.clone(),
-            scenario: arguments.scenario(),
-            load: load(arguments, number),
-            processes: gateway.processes.clone(),
-        };
-        plan.check()?;
-        plans.push(plan);
-    }
-    Ok(plans)
+/// What runs at the same time: a name, and transports with their subscribers.
+pub(super) struct Set {
+    name: String,
+    parts: Vec<(Transport, usize)>,
+    number: usize,
 }
 
-type Set = (String, Vec<(Transport, usize)>);
-
-/// Each transport by itself.
-fn single(arguments: &Arguments) -> Vec<Set> {
+/// What is to be run, in order.
+pub(super) fn sets(arguments: &Arguments) -> Vec<Set> {
+    if !arguments.mix.is_empty() {
+        let parts = arguments.mix.clone();
+        return vec![Set {
+            name: "mix".to_owned(),
+            parts,
+            number: 0,
+        }];
+    }
     let transports = match arguments.transport.is_empty() {
         true => Transport::ALL.to_vec(),
         false => arguments.transport.clone(),
@@ -61,8 +42,33 @@ fn single(arguments: &Arguments) -> Vec<Set> {
         Kind::Idle => 2000,
         Kind::Storm => 1000,
     });
-    let one = |transport: Transport| (transport.to_string(), vec![(transport, subscribers)]);
-    transports.into_iter().map(one).collect()
+    let one = |(number, transport): (usize, Transport)| Set {
+        name: transport.to_string(),
+        parts: vec![(transport, subscribers)],
+        number,
+    };
+    transports.into_iter().enumerate().map(one).collect()
+}
+
+impl Set {
+    /// The same against a gateway.
+    pub(super) fn plan(self, arguments: &Arguments, gateway: &Gateway) -> Plan {
+        let token = arguments.token.as_deref();
+        let group = |(transport, subscribers)| Group {
+            protocol: Arc::new(Tidewire::new(adjusted(transport, arguments), token)),
+            target: gateway.target.clone(),
+            subscribers,
+        };
+        Plan {
+            name: self.name,
+            groups: self.parts.into_iter().map(group).collect(),
+            publishing: publishing(arguments),
+            publish_to: gateway.target.clone(),
+            scenario: arguments.scenario(),
+            load: load(arguments, self.number),
+            processes: gateway.processes.clone(),
+        }
+    }
 }
 
 fn adjusted(transport: Transport, arguments: &Arguments) -> Transport {
@@ -93,21 +99,22 @@ fn load(arguments: &Arguments, number: usize) -> Load {
     let is_mix = arguments.is_mix();
     let rate = arguments.rate.unwrap_or(if is_mix { 1.0 } else { 50.0 });
     let duration = if is_mix { MIX_DURATION } else { DURATION };
-    let mut load = Load::default();
-    load.topics = arguments.topics;
-    load.topic_prefix = format!("bench.{}-{number}", std::process::id());
-    load.payload_bytes = arguments.payload;
-    load.pace = arguments
-        .outstanding
-        .map_or(Pace::Rate(rate), Pace::Outstanding);
-    load.publishers = arguments.publishers;
-    load.warm_up = arguments.warm_up;
-    load.duration = arguments.duration.unwrap_or(duration);
-    load.ramp = arguments.ramp;
-    load.handshakes = arguments.handshakes;
-    load.threads = arguments.threads;
-    load.seed = arguments.seed;
-    load
+    Load {
+        topics: arguments.topics,
+        topic_prefix: format!("bench.{}-{number}", std::process::id()),
+        payload_bytes: arguments.payload,
+        pace: arguments
+            .outstanding
+            .map_or(Pace::Rate(rate), Pace::Outstanding),
+        publishers: arguments.publishers,
+        warm_up: arguments.warm_up,
+        duration: arguments.duration.unwrap_or(duration),
+        ramp: arguments.ramp,
+        handshakes: arguments.handshakes,
+        threads: arguments.threads,
+        seed: arguments.seed,
+        ..Load::default()
+    }
 }
 
 const DURATION: Duration = Duration::from_secs(3);
