@@ -28,6 +28,8 @@ pub(crate) struct Column {
     pub(crate) of: fn(&Figures) -> Option<f64>,
     /// What is best stands first.
     pub(crate) more_is_better: bool,
+    /// It spans powers of ten from server to server.
+    pub(crate) is_logarithmic: bool,
 }
 
 impl Scenario {
@@ -101,39 +103,47 @@ const CPU: Column = Column {
     title: "CPU-seconds per million deliveries",
     of: |figures| Some(figures.cpu_seconds_per_million),
     more_is_better: false,
+    is_logarithmic: true,
 };
 const RATE: Column = Column {
     title: "deliveries a second",
     of: |figures| Some(figures.deliveries_per_second),
     more_is_better: true,
+    is_logarithmic: false,
 };
 const P50: Column = Column {
     title: "p50, ms",
     of: |figures| figures.p50_ms,
     more_is_better: false,
+    is_logarithmic: true,
 };
 const P99: Column = Column {
     title: "p99, ms",
     of: |figures| figures.p99_ms,
     more_is_better: false,
+    is_logarithmic: true,
 };
 const P999: Column = Column {
     title: "p99.9, ms",
     of: |figures| figures.p999_ms,
     more_is_better: false,
+    is_logarithmic: true,
 };
 const WIRE: Column = Column {
     title: "bytes a delivery",
     of: |figures| Some(figures.bytes_per_delivery),
     more_is_better: false,
+    is_logarithmic: false,
 };
 const TOOL: Column = Column {
     title: "cores of the load tool",
     of: |figures| Some(figures.tool_cores),
     more_is_better: false,
+    is_logarithmic: false,
 };
 const MEMORY: Column = Column {
     title: "KiB a connection",
     of: |figures| Some(figures.idle_kib_per_connection),
     more_is_better: false,
+    is_logarithmic: false,
 };
