@@ -1,8 +1,7 @@
 """Runs Autobahn's cases (kosoku) through the relay, once for each version of HTTP.
 
 Shape: one gateway with `--conformance-echo`; for each version a relay, and the cases in two shards at
-once: those that mostly wait for each other's time limits, many at a time, and those that move bytes,
-as many at a time as there are cores.
+once: those that mostly wait for a time limit, many at a time, and those that move bytes, a few at a time.
 Bound: `SHARD_S` for a shard; kosoku has time limits of its own for every case.
 Failure: see `verdict.py`; besides, connections that the gateway ended without a goodbye (TLS
 `close_notify`, END_STREAM), which the relay writes down.
@@ -29,7 +28,7 @@ WAYS = {"HTTP/1.1": "http1", "HTTP/2": "http2"}
 HEAVY = ["9.*", "12.*", "13.*"]
 SHARDS = {
     "waiting": ["-p", "16", *(part for group in HEAVY for part in ("-x", group))],
-    "moving": ["-p", "2", *(part for group in HEAVY for part in ("-i", group))],
+    "moving": ["-p", "4", *(part for group in HEAVY for part in ("-i", group))],
 }
 
 
@@ -53,6 +52,7 @@ def run_way(gateway: Gateway, way: str, folder: Path) -> tuple[Verdict, list[str
         problems.append(f"{way}: {len(lost)} connections ended in disorder, such as {lost[0]}")
     verdict = Verdict.of(way, reports)
     print(verdict.table())
+    print(f"answers of group 12: {verdict.payload} bytes, sent as {verdict.sent}")
     used = gateway.cpu_seconds() - cpu
     print(
         f"gateway: {used:.1f} CPU-seconds, at most {gateway.peak_mib():.0f} MiB resident\n",
@@ -64,8 +64,8 @@ def run_way(gateway: Gateway, way: str, folder: Path) -> tuple[Verdict, list[str
 def start(way: str, shard: str, address: str) -> subprocess.Popen:
     """One run of kosoku."""
     folder = report_folder(way, shard)
-    kosoku = Path(sys.executable).parent / "kosoku"
-    command = [kosoku, *SHARDS[shard], "-o", folder, f"ws://{address}/echo"]
+    command = [sys.executable, "-B", HERE / "judge.py", *SHARDS[shard]]
+    command += ["-o", folder, f"ws://{address}/echo"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

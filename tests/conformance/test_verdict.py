@@ -13,6 +13,7 @@ def report(case: str, **more) -> dict:
         "remoteCloseCode": 1000,
         "wasClean": True,
         "duration": 1,
+        "trafficStats": {"incomingOctetsAppLevel": 100, "incomingOctetsWebSocketLevel": 50},
     }
     return good | more
 
@@ -54,6 +55,12 @@ class TestVerdict(unittest.TestCase):
 
     def test_a_close_without_a_code_that_was_answered_in_kind_is_no_problem(self):
         self.assertEqual(problems(all_cases(c7_3={"remoteCloseCode": None})), [])
+
+    def test_answers_that_are_not_compressed_are_a_problem(self):
+        reports = all_cases()
+        for each in reports:
+            each["trafficStats"]["incomingOctetsWebSocketLevel"] = 100
+        self.assertIn("not compressed", problems(reports)[0])
 
     def test_a_missing_case_is_a_problem(self):
         self.assertTrue(problems(all_cases()[:-1]))

@@ -4,7 +4,7 @@ Shape: `Verdict.of(way, reports)` counts; `table` shows; `problems` says what ma
 process, no file.
 Unit: cases. A case with a bad closing handshake has failed, whatever its messages were.
 Failure: a case that is missing, failed, unimplemented, non-strict without a reason on the list, or
-whose connection ended without a Close frame.
+whose connection ended without a Close frame; a server that agreed to compress and hardly ever does.
 Source: RFC 6455 and RFC 7692, by Autobahn's cases; hazards part 4.
 """
 
@@ -26,6 +26,9 @@ GROUPS = {
     "13": 126,
 }
 CASES = 517
+
+# Bytes on the wire for each byte of the answers in group 12, of which a good part cannot be compressed.
+COMPRESSED_MAX = 0.8
 
 # Cases that a problem names.
 SHOWN_MAX = 25
@@ -59,6 +62,9 @@ class Verdict:
     column: dict[str, str] = field(default_factory=dict)
     bare: list[str] = field(default_factory=list)
     milliseconds: Counter = field(default_factory=Counter)
+    # What came back in group 12, which bounds no window: as it is, and as it was on the wire.
+    payload: int = 0
+    sent: int = 0
 
     @classmethod
     def of(cls, way: str, reports: list[dict]) -> "Verdict":
@@ -72,6 +78,9 @@ class Verdict:
             verdict.milliseconds[_group(case)] += report["duration"]
             if is_bare(report):
                 verdict.bare.append(case)
+            if _group(case) == "12" and (traffic := report["trafficStats"]):
+                verdict.payload += traffic["incomingOctetsAppLevel"]
+                verdict.sent += traffic["incomingOctetsWebSocketLevel"]
         return verdict
 
     def cases(self, column: str) -> list[str]:
@@ -115,6 +124,8 @@ class Verdict:
         ]:
             if cases:
                 found.append(f"{len(cases)} cases {what}: {_some(cases)}")
+        if self.sent > COMPRESSED_MAX * self.payload:
+            found.append(f"answers were not compressed: {self.payload} bytes as {self.sent}")
         return [f"{self.way}: {problem}" for problem in found]
 
 

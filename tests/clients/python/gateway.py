@@ -146,7 +146,9 @@ class Gateway:
     def ends(self) -> Counter[int]:
         """How many sessions have ended with which close code."""
         metrics = httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
-        rows = re.findall(r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', metrics, re.M)
+        rows = re.findall(
+            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', metrics, re.MULTILINE
+        )
         return Counter({int(code): int(count) for code, count in rows})
 
     @property

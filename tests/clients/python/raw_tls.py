@@ -17,6 +17,8 @@ from gateway import DEADLINE_S, Gateway
 def open_tls(gateway: Gateway) -> socket.socket:
     """A TLS connection that has agreed on HTTP/1.1."""
     plain = socket.create_connection((gateway.host, gateway.port), timeout=DEADLINE_S)
+    # What is sent in parts travels in parts, and at once.
+    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     context = gateway.tls("http/1.1")
     # An end without TLS's own goodbye is an error, not an end.
     return context.wrap_socket(plain, server_hostname=gateway.host, suppress_ragged_eofs=False)
