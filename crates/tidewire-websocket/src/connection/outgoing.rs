@@ -39,6 +39,8 @@ pub(super) struct Outgoing {
     is_unflushed: bool,
     /// A pong or a Close waits to be written.
     owes_control: bool,
+    /// So much is merged for one write: less after a write that took little, for the rest is merged again.
+    merge_max_bytes: u32,
 }
 
 /// What waits behind the head, in this order.
@@ -60,6 +62,7 @@ impl Outgoing {
             is_closing: false,
             is_unflushed: false,
             owes_control: false,
+            merge_max_bytes: scratch::MERGE_BYTES as u32,
         }
     }
 
@@ -111,6 +114,12 @@ impl Outgoing {
         self.head.len() + self.queue.as_ref().map_or(0, |queue| queue.bytes())
     }
 
+    /// Between flushes there is nothing to hold.
+    #[cfg(test)]
+    pub(super) fn holds_nothing(&self) -> bool {
+        self.head.is_empty() && self.queue.is_none() && self.pong.is_none()
+    }
+
     /// Writes everything, a waiting pong behind it, and flushes the connection.
     pub(super) fn poll_write<T: AsyncWrite>(
         &mut self,
@@ -144,7 +153,7 @@ impl Outgoing {
     }
 
     fn poll_write_some<T: AsyncWrite>(
-        &self,
+        &mut self,
         io: Pin<&mut T>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
@@ -152,24 +161,32 @@ impl Outgoing {
             Some(queue) if !queue.frames.is_empty() => &queue.frames,
             Some(_) | None => return io.poll_write(cx, &self.head),
         };
-        let count = 1 + frames.len();
         let frames = std::iter::once(&self.head).chain(frames);
-        if io.is_write_vectored() && self.pending_bytes() / count >= SLICE_MIN_BYTES {
+        if io.is_write_vectored() && are_large(frames.clone()) {
             let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+            let mut count = 0;
             for (slice, frame) in slices.iter_mut().zip(frames) {
                 *slice = IoSlice::new(frame);
+                count += 1;
             }
-            return io.poll_write_vectored(cx, &slices[..count.min(SLICES_MAX)]);
+            return io.poll_write_vectored(cx, &slices[..count]);
         }
         scratch::with_merge_buffer(|merged| {
             for frame in frames {
-                let room = scratch::MERGE_BYTES - merged.len();
+                let room = self.merge_max_bytes as usize - merged.len();
                 merged.extend_from_slice(&frame[..frame.len().min(room)]);
                 if frame.len() >= room {
                     break;
                 }
             }
-            io.poll_write(cx, merged)
+            let written = ready!(io.poll_write(cx, merged))?;
+            let next = if written < merged.len() {
+                written
+            } else {
+                merged.len() * 2
+            };
+            self.merge_max_bytes = next.clamp(MERGE_MIN_BYTES, scratch::MERGE_BYTES) as u32;
+            Poll::Ready(Ok(written))
         })
     }
 
@@ -208,7 +225,12 @@ impl Outgoing {
         if queue.gathered.is_empty() {
             return;
         }
-        let gathered = queue.gathered.split().freeze();
+        let gathered = if queue.gathered.len() > scratch::MERGE_BYTES {
+            std::mem::take(&mut queue.gathered)
+        } else {
+            queue.gathered.split()
+        };
+        let gathered = gathered.freeze();
         if self.head.is_empty() {
             self.head = gathered;
         } else {
@@ -282,8 +304,21 @@ impl Queue {
     }
 }
 
+/// Whether a slice for each costs less than copying them together.
+fn are_large<'a>(frames: impl Iterator<Item = &'a Bytes>) -> bool {
+    let (mut count, mut bytes) = (0, 0);
+    for frame in frames.take(SLICES_MAX) {
+        count += 1;
+        bytes += frame.len();
+    }
+    bytes >= count * SLICE_MIN_BYTES
+}
+
 /// Below this many bytes a frame, copying them together costs less than a slice for each.
 const SLICE_MIN_BYTES: usize = 2048;
+
+/// A connection that takes less than this at a time is merged for as if it took this.
+const MERGE_MIN_BYTES: usize = 1024;
 
 /// Slices in one write.
 const SLICES_MAX: usize = 64;

@@ -1,0 +1,8 @@
+//! Any headers, for both roles. See `targets.rs`.
+
+#![no_main]
+
+#[path = "../targets.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::handshake(input));
