@@ -27,6 +27,7 @@ struct Room {
     sessions: Slab<Arc<Woken>>,
     /// The wave that is under way.
     wave: Wave,
+    hold: Hold,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +38,17 @@ struct Wave {
     next: usize,
     /// Something was applied since it began.
     again: bool,
+}
+
+/// Where an interval between two wake-ups is asked for; see [`crate::log::flush`].
+#[derive(Debug, Default)]
+enum Hold {
+    #[default]
+    Free,
+    /// The interval has begun,
+    Held,
+    /// and something was applied since.
+    Waiting,
 }
 
 /// Sessions that are just being woken. Kept by its owner, so that its room is used again.
@@ -76,6 +88,22 @@ impl Subscribers {
         part.extend(room.sessions.iter().map(|(_, session)| Arc::clone(session)));
         drop(room);
         wake_all(part);
+    }
+
+    /// Whether an interval is under way: then the wake-up waits for its end. Otherwise it begins.
+    pub(crate) fn is_held_back(&self) -> bool {
+        let hold = &mut lock(&self.room).hold;
+        let is_held = !matches!(hold, Hold::Free);
+        *hold = if is_held { Hold::Waiting } else { Hold::Held };
+        is_held
+    }
+
+    /// The interval is over. Gives whether a wake-up has waited for it: then the next one begins.
+    pub(crate) fn release(&self) -> bool {
+        let hold = &mut lock(&self.room).hold;
+        let has_waited = matches!(hold, Hold::Waiting);
+        *hold = if has_waited { Hold::Held } else { Hold::Free };
+        has_waited
     }
 
     fn run_wave(self: &Arc<Self>, tasks: usize) {
