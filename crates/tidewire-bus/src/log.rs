@@ -323,3 +323,6 @@ impl State {
 
 /// Steps of the log that are applied while the lock is held once.
 const APPLY_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;

@@ -213,7 +213,8 @@ impl State {
         let examined = got.examined.min(want.to).max(want.after);
         self.lose(want, &got);
         // Not where the patterns that have lost something go on: others may lie further behind.
-        let continues = self.at(continues_after(&got.events, examined));
+        let has_gap = self.gap.is_some();
+        let continues = has_gap.then(|| continues_after(&got.events, examined));
         let mut events = got.events;
         self.retain_new(&mut events, want.after);
         for one in &mut self.subscribed {
@@ -233,7 +234,7 @@ impl State {
         let is_behind = self.subscribed.iter().any(|one| one.position != examined);
         Some(Batch {
             gap: self.gap.take().map(|untold| Gap {
-                cursor: continues.to_string(),
+                cursor: self.at(continues.unwrap_or(examined)).to_string(),
                 ..untold.0
             }),
             events,
