@@ -4,13 +4,15 @@
 //! What it counts: the append to the memory engine, the log, the wake-ups, tokio's scheduling, the reads. What it
 //! leaves out: every transport. `cargo bench -p tidewire-bus --bench fan_out`
 //! Also here, for counts that are steadier than time: `TIDEWIRE_ROUNDS=100` runs so many rounds without criterion, for
-//! `valgrind --tool=callgrind`.
+//! `valgrind --tool=callgrind` or CPU seconds; `TIDEWIRE_SESSIONS` and `TIDEWIRE_THREADS` say for how many and on how
+//! many.
 
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench has no callers")]
 
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use tidewire_bus::{
@@ -74,13 +76,47 @@ impl Audience {
         let until = self.counted.until.load(Ordering::SeqCst) + events * self.sessions;
         self.counted.until.store(until, Ordering::SeqCst);
         for _ in 0..events {
-            let append = Append {
-                topic: Topic::parse("bench.hot").unwrap(),
-                body: EventBody::from_stored(BODY.into()),
-                key: None,
-            };
-            self.bus.append(vec![append]).await.pop().unwrap().unwrap();
+            self.publish("bench.hot").await;
         }
+        self.all_had(until).await;
+    }
+
+    /// How long this takes just after an event that concerns everybody.
+    async fn while_busy(&self, action: impl AsyncFn(&Self)) -> Duration {
+        let until = self.counted.until.load(Ordering::SeqCst) + self.sessions;
+        self.counted.until.store(until, Ordering::SeqCst);
+        self.publish("bench.hot").await;
+        let began = Instant::now();
+        action(self).await;
+        let taken = began.elapsed();
+        self.all_had(until).await;
+        taken
+    }
+
+    async fn publish_elsewhere(&self) {
+        self.publish("bench.quiet").await;
+        self.bus.probe().await.unwrap();
+    }
+
+    async fn come_and_go(&self) {
+        let mut session = self.bus.open(SessionOptions::default());
+        let pattern = Pattern::parse("bench.hot").unwrap();
+        session
+            .subscribe(vec![pattern], StartAt::Now)
+            .await
+            .unwrap();
+    }
+
+    async fn publish(&self, topic: &str) {
+        let append = Append {
+            topic: Topic::parse(topic).unwrap(),
+            body: EventBody::from_stored(BODY.into()),
+            key: None,
+        };
+        self.bus.append(vec![append]).await.pop().unwrap().unwrap();
+    }
+
+    async fn all_had(&self, until: usize) {
         while self.counted.events.load(Ordering::SeqCst) < until {
             self.counted.all.notified().await;
         }
@@ -137,6 +173,30 @@ fn fan_out(criterion: &mut Criterion) {
     }
 }
 
+/// What others wait for while a hot topic's sessions are being woken: a publisher until its event is applied, and a
+/// session that comes to the same topic and goes. Only that is timed, not the fan-out.
+fn beside(criterion: &mut Criterion) {
+    let runtime = runtime(2);
+    let mut group = criterion.benchmark_group("beside_a_fan_out");
+    group.sample_size(20);
+    for sessions in [10_000, 100_000] {
+        let audience = runtime.block_on(Audience::of(sessions, &["bench.hot"]));
+        group.bench_function(BenchmarkId::new("publish", sessions), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let timed = |_| runtime.block_on(audience.while_busy(Audience::publish_elsewhere));
+                (0..rounds).map(timed).sum()
+            });
+        });
+        group.bench_function(BenchmarkId::new("come_and_go", sessions), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let timed = |_| runtime.block_on(audience.while_busy(Audience::come_and_go));
+                (0..rounds).map(timed).sum()
+            });
+        });
+    }
+    group.finish();
+}
+
 /// 128 bytes of payload.
 const BODY: &str = concat!(
     r#","data":"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"#,
@@ -145,7 +205,7 @@ const BODY: &str = concat!(
 /// Events of a burst.
 const BURST: usize = 16;
 
-criterion_group!(benches, fan_out);
+criterion_group!(benches, fan_out, beside);
 
 fn main() {
     let rounds = std::env::var("TIDEWIRE_ROUNDS").ok();
@@ -153,8 +213,13 @@ fn main() {
         benches();
         return Criterion::default().configure_from_args().final_summary();
     };
-    let runtime = runtime(1);
-    let audience = runtime.block_on(Audience::of(1_000, &["bench.hot"]));
+    let number = |name: &str, otherwise: usize| {
+        let given = std::env::var(name).ok();
+        given.map_or(otherwise, |given| given.parse().unwrap())
+    };
+    let runtime = runtime(number("TIDEWIRE_THREADS", 1));
+    let sessions = number("TIDEWIRE_SESSIONS", 1_000);
+    let audience = runtime.block_on(Audience::of(sessions, &["bench.hot"]));
     for _ in 0..rounds {
         runtime.block_on(audience.round(1));
     }

@@ -20,6 +20,10 @@ pub struct BusConfig {
     pub window_max_events: usize,
     /// Bytes of encoded JSON in the window; at the bound the oldest leave.
     pub window_max_bytes: usize,
+    /// The least time between two wake-ups of the sessions of one pattern, at most [`FLUSH_INTERVAL_MAX`]. Zero: none.
+    /// The first event after silence wakes them at once; those that follow wait for the end of the interval and are
+    /// then delivered together. On a hot topic that is fewer writes for later events, on every transport.
+    pub flush_interval: Duration,
 }
 
 impl Default for BusConfig {
@@ -27,6 +31,7 @@ impl Default for BusConfig {
         Self {
             window_max_events: 65_536,
             window_max_bytes: 64 << 20,
+            flush_interval: Duration::ZERO,
         }
     }
 }
@@ -41,7 +46,7 @@ struct Inner {
     log: Arc<Log>,
     progress: FeedProgress,
     sessions: Arc<AtomicUsize>,
-    /// Ends the pump and the sweep when the last handle goes.
+    /// Ends the pump, the timer and the sweep when the last handle goes.
     stopped: CancellationToken,
 }
 
@@ -122,7 +127,8 @@ impl Bus {
         };
         let feed = engine.feed().expect("an engine has one bus");
         let progress = feed.progress();
-        let log = Arc::new(Log::new(bounds, engine.head()));
+        let flush_interval = config.flush_interval.min(FLUSH_INTERVAL_MAX);
+        let log = Arc::new(Log::new(bounds, engine.head(), flush_interval));
         let stopped = CancellationToken::new();
         tokio::spawn(
             stopped
@@ -133,6 +139,11 @@ impl Bus {
             stopped
                 .clone()
                 .run_until_cancelled_owned(sweep(Arc::clone(&log))),
+        );
+        tokio::spawn(
+            stopped
+                .clone()
+                .run_until_cancelled_owned(Arc::clone(&log).flush()),
         );
         Self(Arc::new(Inner {
             engine,
@@ -299,6 +310,8 @@ async fn sweep(log: Arc<Log>) {
     }
 }
 
+/// The longest `flush_interval`.
+pub const FLUSH_INTERVAL_MAX: Duration = Duration::from_secs(1);
 /// How long an interest stays without a subscriber: one to two of these.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(30);
 /// A page of history ends once it has so many bytes of JSON.

@@ -140,7 +140,7 @@ mod tests {
         let lines: Vec<_> = all.split(|byte| *byte == b'\n').collect();
         assert_eq!(
             lines[..3],
-            [events[0].json(), events[1].json(), events[2].json()]
+            [&events[0].json()[..], events[1].json(), events[2].json()]
         );
     }
 

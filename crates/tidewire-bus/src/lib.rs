@@ -21,7 +21,7 @@ mod sync;
 #[cfg(test)]
 mod testing;
 
-pub use bus::{Bus, BusConfig, BusStats, HistoryPage, HistoryRead, TopicInfo};
+pub use bus::{Bus, BusConfig, BusStats, FLUSH_INTERVAL_MAX, HistoryPage, HistoryRead, TopicInfo};
 pub use clock::{Clock, Now};
 pub use encoded::{Encoded, Form};
 pub use engine::disk::{DiskConfig, DiskEngine, Durability, OpenError};

@@ -10,11 +10,13 @@
 //! either applied before a read, and seen by it, or after, and then it wakes.
 //! Source: architecture, "The path of an event" and "Invariants".
 
+pub(crate) mod flush;
 #[cfg(all(test, feature = "shuttle"))]
 mod interleavings;
 pub(crate) mod window;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidewire_protocol::{Pattern, Topic};
 
@@ -26,6 +28,7 @@ use crate::interest::subscribers::{Part, Subscribers};
 use crate::interest::{Found, InterestId, Interests};
 use crate::session::woken::Woken;
 use crate::sync::{RwLock, read, write};
+use flush::Flush;
 use window::Window;
 
 /// The bounds of the window.
@@ -41,6 +44,8 @@ pub(crate) struct Log {
     /// Std lock: held to apply a batch or to collect one, never across an await and never while a
     /// session is woken.
     state: RwLock<State>,
+    /// Where wake-ups are held back.
+    flush: Option<Flush>,
 }
 
 #[derive(Debug)]
@@ -84,8 +89,10 @@ pub(crate) enum WindowRead {
 }
 
 impl Log {
-    pub(crate) fn new(bounds: WindowBounds, head: u64) -> Self {
+    /// `flush_interval`: between two wake-ups of the same sessions; zero: none.
+    pub(crate) fn new(bounds: WindowBounds, head: u64, flush_interval: Duration) -> Self {
         Self {
+            flush: (!flush_interval.is_zero()).then(|| Flush::new(flush_interval)),
             state: RwLock::new(State {
                 window: Window::new(bounds.max_events, bounds.max_bytes),
                 interests: Interests::default(),
@@ -112,8 +119,18 @@ impl Log {
         for part in items.chunks(APPLY_MAX) {
             let to_wake = write(&self.state).apply(part);
             for subscribers in to_wake {
-                subscribers.wake(&mut woken);
+                match &self.flush {
+                    Some(flush) => flush.wake(&subscribers, &mut woken),
+                    None => subscribers.wake(&mut woken),
+                }
             }
+        }
+    }
+
+    /// The timer of wake-ups that are held back; ends at once where none are.
+    pub(crate) async fn flush(self: Arc<Self>) {
+        if let Some(flush) = &self.flush {
+            flush.run().await;
         }
     }
 
@@ -306,3 +323,6 @@ impl State {
 
 /// Steps of the log that are applied while the lock is held once.
 const APPLY_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;

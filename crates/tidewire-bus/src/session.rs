@@ -257,11 +257,11 @@ impl Session {
     /// What is ready. `None`: the end of the log.
     async fn read(&mut self, deadline: Option<Instant>) -> Result<Option<Batch>, ReadError> {
         self.woken.clear();
-        match self.read_window() {
-            Some(read) => Ok(read),
-            // Rare and large.
-            None => Box::pin(self.read_on(deadline)).await,
+        if let Some(read) = self.read_window() {
+            return Ok(read);
         }
+        // Rare and large.
+        Box::pin(self.read_on(deadline)).await
     }
 
     /// What is ready, for a session with one pattern whose next events the window has. `None`: it takes more.

@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail};
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 use tidewire_bus::{
-    BusConfig, DiskConfig, Durability, MemoryConfig, Retention, RetentionRule, RetentionTable,
+    BusConfig, DiskConfig, Durability, FLUSH_INTERVAL_MAX, MemoryConfig, Retention, RetentionRule,
+    RetentionTable,
 };
 use tidewire_protocol::Pattern;
 use tidewire_server::{AuthConfig, HttpConfig, LimitsConfig, ServerConfig, TlsConfig};
@@ -77,6 +78,10 @@ pub(crate) struct BusTable {
     pub(crate) window_max_events: usize,
     /// The same in bytes of encoded JSON. Default 64 MiB.
     pub(crate) window_max_bytes: ByteSize,
+    /// The least time between two wake-ups of the subscribers of one pattern. Default 0 s: each event wakes them. Longer
+    /// than 1 s is refused.
+    #[serde(with = "humantime_serde")]
+    pub(crate) flush_interval: Duration,
 }
 
 /// `[disk]`
@@ -178,6 +183,9 @@ impl Config {
                 bail!("{key} = {value}: accepted is a whole number from 1 to {max}");
             }
         }
+        if self.bus.flush_interval > FLUSH_INTERVAL_MAX {
+            bail!("bus.flush_interval: accepted is a duration of at most 1s");
+        }
         if self.disk.commit_max_wait > COMMIT_MAX_WAIT {
             bail!("disk.commit_max_wait: accepted is a duration of at most 1s");
         }
@@ -203,6 +211,7 @@ impl Config {
         BusConfig {
             window_max_events: self.bus.window_max_events,
             window_max_bytes: text::size(self.bus.window_max_bytes),
+            flush_interval: self.bus.flush_interval,
         }
     }
 
@@ -280,6 +289,7 @@ impl Default for BusTable {
         BusTable {
             window_max_events: bus.window_max_events,
             window_max_bytes: ByteSize(bus.window_max_bytes as u64),
+            flush_interval: bus.flush_interval,
         }
     }
 }

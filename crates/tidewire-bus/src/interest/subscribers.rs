@@ -27,6 +27,7 @@ struct Room {
     sessions: Slab<Arc<Woken>>,
     /// The wave that is under way.
     wave: Wave,
+    hold: Hold,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +38,17 @@ struct Wave {
     next: usize,
     /// Something was applied since it began.
     again: bool,
+}
+
+/// Where an interval between two wake-ups is asked for; see [`crate::log::flush`].
+#[derive(Debug, Default)]
+enum Hold {
+    #[default]
+    Free,
+    /// The interval has begun,
+    Held,
+    /// and something was applied since.
+    Waiting,
 }
 
 /// Sessions that are just being woken. Kept by its owner, so that its room is used again.
@@ -76,6 +88,22 @@ impl Subscribers {
         part.extend(room.sessions.iter().map(|(_, session)| Arc::clone(session)));
         drop(room);
         wake_all(part);
+    }
+
+    /// Whether an interval is under way: then the wake-up waits for its end. Otherwise it begins.
+    pub(crate) fn is_held_back(&self) -> bool {
+        let hold = &mut lock(&self.room).hold;
+        let is_held = !matches!(hold, Hold::Free);
+        *hold = if is_held { Hold::Waiting } else { Hold::Held };
+        is_held
+    }
+
+    /// The interval is over. Gives whether a wake-up has waited for it: then the next one begins.
+    pub(crate) fn release(&self) -> bool {
+        let hold = &mut lock(&self.room).hold;
+        let has_waited = matches!(hold, Hold::Waiting);
+        *hold = if has_waited { Hold::Held } else { Hold::Free };
+        has_waited
     }
 
     fn run_wave(self: &Arc<Self>, tasks: usize) {
@@ -137,3 +165,71 @@ fn wake_all(part: &mut Part) {
 
 /// Sessions that are woken in one go. Half of what a worker's own queue takes, so that it mostly has room.
 const PART_MAX: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crowd(sessions: usize) -> (Arc<Subscribers>, Vec<Arc<Woken>>) {
+        let subscribers = Arc::new(Subscribers::default());
+        let all: Vec<_> = (0..sessions).map(|_| Arc::new(Woken::new())).collect();
+        for session in &all {
+            subscribers.add(Arc::clone(session));
+        }
+        (subscribers, all)
+    }
+
+    fn woken(all: &[Arc<Woken>]) -> usize {
+        all.iter().filter(|session| session.is_set()).count()
+    }
+
+    async fn until_over(subscribers: &Subscribers) {
+        while lock(&subscribers.room).wave.tasks > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn few_are_woken_at_once_and_many_in_parts_while_others_go_on() {
+        let (few, all) = crowd(PART_MAX);
+        few.wake(&mut Part::new());
+        assert_eq!(woken(&all), PART_MAX);
+        let (many, all) = crowd(3 * PART_MAX);
+        many.wake(&mut Part::new());
+        assert_eq!(woken(&all), 0, "whoever applies the event does not do it");
+        tokio::task::yield_now().await;
+        assert_eq!(woken(&all), PART_MAX);
+        until_over(&many).await;
+        assert_eq!(woken(&all), 3 * PART_MAX);
+    }
+
+    #[tokio::test]
+    async fn what_comes_during_a_wave_makes_one_more() {
+        let (subscribers, all) = crowd(3 * PART_MAX);
+        let mut part = Part::new();
+        subscribers.wake(&mut part);
+        tokio::task::yield_now().await;
+        all[0].clear();
+        subscribers.wake(&mut part);
+        subscribers.wake(&mut part);
+        assert!(!all[0].is_set(), "not before this wave is over");
+        until_over(&subscribers).await;
+        assert_eq!(woken(&all), 3 * PART_MAX);
+    }
+
+    #[tokio::test]
+    async fn who_goes_during_a_wave_hides_nobody() {
+        let (subscribers, all) = crowd(3 * PART_MAX);
+        subscribers.wake(&mut Part::new());
+        tokio::task::yield_now().await;
+        (0..2 * PART_MAX).for_each(|key| subscribers.remove(key));
+        until_over(&subscribers).await;
+        assert_eq!(woken(&all[2 * PART_MAX..]), PART_MAX);
+        (2 * PART_MAX..3 * PART_MAX).for_each(|key| subscribers.remove(key));
+        assert_eq!(
+            lock(&subscribers.room).sessions.capacity(),
+            0,
+            "its room is given back"
+        );
+    }
+}

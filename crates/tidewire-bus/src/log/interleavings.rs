@@ -3,7 +3,7 @@
 //! ever, and shuttle reports the deadlock.
 //!
 //! What runs is the product: sessions, the log and its pump, on the memory engine. What is taken as one
-//! step: tokio's `Notify` and semaphore, and the engine's own lock, which nobody holds while he waits.
+//! step: tokio's `Notify` and semaphore, the waker of a session, and the engine's own lock, which nobody holds while he waits.
 //!
 //! `cargo test -p tidewire-bus --lib --features shuttle interleavings`, and nothing else with this
 //! feature: shuttle's locks work in its own threads only. `TIDEWIRE_SEED` chooses the same schedules again,
@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
 
 use shuttle::future::block_on;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
@@ -105,6 +106,28 @@ fn forgetting_wakes_whom_it_concerns() {
     });
 }
 
+/// Goal: what is applied while a wave is under way is not missed, and a session that comes or goes in the middle of
+/// one hides nothing from the others. Method: sessions share a pattern, so that each wake-up is a wave of two tasks
+/// with a session in each part; one comes late, one goes early.
+#[test]
+fn nobody_is_missed_by_a_wave() {
+    explore(|| {
+        let gateway = Gateway::start(100);
+        let sessions = [EVENTS, 1, EVENTS].map(|until| {
+            let session = gateway.session();
+            thread::spawn(move || read_all(session, &["a.x"], until))
+        });
+        gateway.publish(EVENTS - 1);
+        let late = gateway.session();
+        let late = thread::spawn(move || read_all(late, &["a.x"], EVENTS));
+        gateway.publish_from(EVENTS, EVENTS);
+        for session in sessions.into_iter().chain([late]) {
+            session.join().unwrap();
+        }
+        gateway.stop();
+    });
+}
+
 /// Events of one schedule. Few: what matters happens around one.
 const EVENTS: u64 = 3;
 
@@ -128,7 +151,7 @@ impl Gateway {
             max_events: window_max_events,
             max_bytes: usize::MAX,
         };
-        let log = Arc::new(Log::new(bounds, engine.head()));
+        let log = Arc::new(Log::new(bounds, engine.head(), Duration::ZERO));
         let stopped = CancellationToken::new();
         let pump = Arc::clone(&log).pump(engine.feed().unwrap());
         let pump = stopped.clone().run_until_cancelled_owned(pump);
@@ -156,7 +179,11 @@ impl Gateway {
 
     /// Here, in this thread: one event after the other.
     fn publish(&self, events: u64) {
-        for data in 1..=events {
+        self.publish_from(1, events);
+    }
+
+    fn publish_from(&self, first: u64, last: u64) {
+        for data in first..=last {
             let append = Append {
                 topic: Topic::parse("a.x").unwrap(),
                 body: body(data),

@@ -29,8 +29,8 @@ pub(crate) struct State {
     /// What earlier subscriptions have brought.
     had: VecDeque<Had>,
     /// A gap that was found and not told yet, and where to resume until it is. Its own cursor is where the
-    /// session goes on, which is known once it is told.
-    gap: Option<(Gap, Cursor)>,
+    /// session goes on, which is known once it is told. Boxed: it is rare, and a session is mostly idle.
+    gap: Option<Box<(Gap, Cursor)>>,
     /// Events that were looked at ahead of the place where the batch then ended, and have not been paid
     /// for: each event that is passed pays for [`LOOKS_EACH`] of them.
     debt: u64,
@@ -113,8 +113,8 @@ impl State {
     /// that was asked for, or an earlier one where another pattern stands: whoever resumes there is told
     /// the same.
     pub(crate) fn cursor(&self) -> Cursor {
-        match self.gap {
-            Some((_, resume)) => resume,
+        match &self.gap {
+            Some(untold) => untold.1,
             None => self.at(self.behind().unwrap_or(self.position)),
         }
     }
@@ -136,11 +136,13 @@ impl State {
         if let Some((gap, asked)) = gap {
             let resume = others.map_or(asked, |others| self.earlier(asked, others));
             self.tell(gap, resume);
-        } else if let Some((gap, resume)) = self.gap.take() {
+        } else if let Some(untold) = self.gap.take() {
+            let (gap, resume) = *untold;
             let others = others.unwrap_or(resume);
             let resume = self.earlier(self.earlier(resume, others), self.at(after));
-            self.gap = Some((gap, resume));
+            self.gap = Some(Box::new((gap, resume)));
         }
+        self.subscribed.reserve_exact(patterns.len());
         for pattern in patterns {
             let new = Subscribed {
                 pattern: pattern.clone(),
@@ -211,7 +213,8 @@ impl State {
         let examined = got.examined.min(want.to).max(want.after);
         self.lose(want, &got);
         // Not where the patterns that have lost something go on: others may lie further behind.
-        let continues = self.at(continues_after(&got.events, examined));
+        let has_gap = self.gap.is_some();
+        let continues = has_gap.then(|| continues_after(&got.events, examined));
         let mut events = got.events;
         self.retain_new(&mut events, want.after);
         for one in &mut self.subscribed {
@@ -230,9 +233,9 @@ impl State {
         }
         let is_behind = self.subscribed.iter().any(|one| one.position != examined);
         Some(Batch {
-            gap: self.gap.take().map(|(gap, _)| Gap {
-                cursor: continues.to_string(),
-                ..gap
+            gap: self.gap.take().map(|untold| Gap {
+                cursor: self.at(continues.unwrap_or(examined)).to_string(),
+                ..untold.0
             }),
             events,
             cursor: self.cursor(),
@@ -258,16 +261,17 @@ impl State {
 
     /// Puts a gap before what is delivered next. Two with nothing between them are one.
     fn tell(&mut self, later: Gap, resume: Cursor) {
-        let Some((mut gap, first)) = self.gap.take() else {
-            self.gap = Some((later, resume));
+        let Some(untold) = self.gap.take() else {
+            self.gap = Some(Box::new((later, resume)));
             return;
         };
+        let (mut gap, first) = *untold;
         for topic in later.topics {
             if !gap.topics.contains(&topic) {
                 gap.topics.push(topic);
             }
         }
-        self.gap = Some((gap, self.earlier(first, resume)));
+        self.gap = Some(Box::new((gap, self.earlier(first, resume))));
     }
 
     /// The earlier of two places to resume; one of another epoch is before all of this one.

@@ -64,7 +64,7 @@ impl Woken {
     }
 }
 
-#[cfg(all(test, not(feature = "shuttle")))]
+#[cfg(test)]
 mod tests {
     use std::pin::pin;
     use std::sync::Arc;

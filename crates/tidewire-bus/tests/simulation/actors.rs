@@ -35,6 +35,7 @@ impl Gateway {
         let config = BusConfig {
             window_max_events: setting.window_max_events,
             window_max_bytes: setting.window_max_bytes,
+            ..BusConfig::default()
         };
         let engine = Arc::new(Watched::new(world));
         let bus = Bus::start(Arc::clone(&engine) as Arc<dyn Engine>, config);

@@ -187,7 +187,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 16] = [
+const FORMS: [(&str, &str); 17] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -205,6 +205,7 @@ const FORMS: [(&str, &str); 16] = [
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),
     ("idempotency_window", A_DURATION),
+    ("flush_interval", A_DURATION),
     ("commit_max_wait", A_DURATION),
     ("sync_interval", A_DURATION),
     ("durability", "\"always\", \"interval\" or \"none\""),
