@@ -7,7 +7,13 @@
 //! Failure: whatever fails in here answers with a problem, also a panic.
 //! Source: protocol sections 3 and 9; hazards part 1 rows 12, 21, 23.
 
-use std::{any::Any, panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    any::Any,
+    future::{Future, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+};
 
 use axum::{
     Router,
@@ -16,7 +22,7 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderMap, HeaderValue, Method, Version,
+    HeaderValue, Method, Version,
     header::{
         ALLOW, CACHE_CONTROL, CONNECTION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
         X_CONTENT_TYPE_OPTIONS,
@@ -31,9 +37,13 @@ use crate::{
     host::HostName,
     leftover,
     listener::Peer,
-    origin, router,
+    origin::{self, Admitted},
+    router,
     transport::{poll, sse, websocket},
 };
+
+/// An answer under way.
+pub(crate) type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 /// What answers the requests of a port. Cheap to clone.
 #[derive(Clone)]
@@ -68,110 +78,137 @@ impl Front {
         }))
     }
 
-    /// Answers one request. This future is what a held poll costs, so whatever is not held is boxed inside.
-    pub(crate) async fn answer(self, request: Request, peer: Peer) -> Response {
-        let gateway = &self.0.gateway;
+    /// Answers one request. What can be done at once is done at once: the request lies in the buffer of its connection and
+    /// is not to be held, and the future is what a held poll costs.
+    pub(crate) fn answer(&self, request: Request, peer: Peer) -> Answer {
+        let gateway = self.0.gateway.clone();
+        let begun = catch_unwind(AssertUnwindSafe(|| self.begin(request, peer)));
+        begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))))
+    }
+
+    fn begin(&self, request: Request, peer: Peer) -> Answer {
         let host = HostName::of(&request);
         // Whatever else a sender without a Host has put on the line is not to be trusted either.
         // HTTP/2 has no such header.
         let close = (peer.over_capacity || host.is_err()) && request.version() <= Version::HTTP_11;
-        let secure = peer.secure;
-        let mut response = match host {
-            Ok(host) => AssertUnwindSafe(self.0.inside(request, host, peer))
-                .catch_unwind()
-                .await
-                .unwrap_or_else(|cause| caught(gateway, cause.as_ref())),
-            Err(why) => Refusal::new(Code::BadRequest, why).into_response(),
+        let mut border = Border {
+            gateway: self.0.gateway.clone(),
+            admitted: None,
+            secure: peer.secure,
+            close,
         };
-        let hsts = gateway.hsts.as_ref().filter(|_| secure);
-        protect(response.headers_mut(), hsts, close);
-        response
-    }
-}
-
-impl Port {
-    /// With one Host.
-    async fn inside(&self, request: Request, host: HostName, peer: Peer) -> Response {
-        if !self.is_public {
-            return Box::pin(self.routed(request, host, peer)).await;
+        let host = match host {
+            Ok(host) => host,
+            Err(why) => {
+                return border.at_once(Refusal::new(Code::BadRequest, why).into_response());
+            }
+        };
+        if !self.0.is_public {
+            return border.run(routed(self.clone(), request, host, peer));
         }
         // Before any handler: a foreign page gets no upgrade, no stream, no read and no publish.
-        let admitted = match origin::admit(&self.gateway.origins, &request, &host, peer.secure) {
-            Ok(admitted) => admitted,
-            Err(answer) => return *answer,
-        };
-        let mut response = self.dispatch(request, host, peer).await;
-        admitted.allow(response.headers_mut());
-        response
+        match origin::admit(&border.gateway.origins, &request, &host, peer.secure) {
+            Ok(admitted) => border.admitted = Some(admitted),
+            Err(answer) => return border.at_once(*answer),
+        }
+        self.dispatch(request, host, peer, border)
     }
 
     /// Every route of a session, in one column.
-    async fn dispatch(&self, request: Request, host: HostName, peer: Peer) -> Response {
-        let gateway = &self.gateway;
+    fn dispatch(&self, request: Request, host: HostName, peer: Peer, border: Border) -> Answer {
+        let gateway = self.0.gateway.clone();
         let may_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
-            "/poll" if may_read => {
-                answered(poll::serve(gateway, &peer, request.into_parts().0).await)
-            }
-            "/sse" if may_read => {
-                answered(Box::pin(sse::serve(gateway, &peer, request.into_parts().0)).await)
-            }
+            "/poll" if may_read => match poll::open(&gateway, &peer, &request) {
+                Ok(held) => {
+                    drop(request);
+                    border.run(held.answer())
+                }
+                Err(answer) => border.at_once(*answer),
+            },
+            "/sse" if may_read => border.run(sse::serve(gateway, peer, request.into_parts().0)),
             "/poll" | "/sse" => {
-                ([(ALLOW, "GET,HEAD")], router::wrong_method().await).into_response()
+                let run = router::wrong_method();
+                border.run(run.map(|refusal| ([(ALLOW, "GET,HEAD")], refusal).into_response()))
             }
             // GET over HTTP/1.1, CONNECT over HTTP/2 (RFC 8441): the handler tells them apart.
-            "/ws" => answered(Box::pin(websocket::serve(gateway, &peer, request)).await),
+            "/ws" => border.run(websocket::serve(gateway, peer, request)),
             // What conformance suites need, and nobody else.
             "/echo" if gateway.conformance_echo => {
-                websocket::echo(gateway, request).unwrap_or_else(|refused| *refused)
+                border.at_once(websocket::echo(&gateway, request))
             }
-            _ => Box::pin(self.routed(request, host, peer)).await,
-        }
-    }
-
-    async fn routed(&self, mut request: Request, host: HostName, peer: Peer) -> Response {
-        request.extensions_mut().insert(host);
-        request.extensions_mut().insert(peer);
-        let routes = self.routes.clone();
-        let run = |request| async move {
-            match routes.oneshot(request).await {
-                Ok(response) => response,
-                Err(never) => match never {},
-            }
-        };
-        match *request.method() {
-            Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
-                leftover::read_away(request, run).await
-            }
-            _ => run(request).await,
+            _ => border.run(routed(self.clone(), request, host, peer)),
         }
     }
 }
 
-fn answered<E: IntoResponse>(answer: Result<Response, E>) -> Response {
-    answer.unwrap_or_else(IntoResponse::into_response)
+/// What is answered by the routes of the port.
+async fn routed(front: Front, mut request: Request, host: HostName, peer: Peer) -> Response {
+    request.extensions_mut().insert(host);
+    request.extensions_mut().insert(peer);
+    let routes = front.0.routes.clone();
+    let run = |request| async move {
+        match routes.oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        }
+    };
+    match *request.method() {
+        Method::POST | Method::PUT | Method::PATCH | Method::DELETE => {
+            leftover::read_away(request, run).await
+        }
+        _ => run(request).await,
+    }
 }
 
-/// What stands on every answer.
-fn protect(headers: &mut HeaderMap, hsts: Option<&HeaderValue>, close: bool) {
-    // Whoever knows better has set its own.
-    headers
-        .entry(CACHE_CONTROL)
-        .or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // A cursor in an address shall not travel on to another site.
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    if let Some(hsts) = hsts {
-        headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+/// What stands on every answer that leaves.
+struct Border {
+    gateway: Shared,
+    /// `None`: no page was admitted.
+    admitted: Option<Admitted>,
+    secure: bool,
+    close: bool,
+}
+
+impl Border {
+    fn at_once(self, response: Response) -> Answer {
+        Box::pin(ready(self.cross(response)))
     }
-    if close {
+
+    /// One allocation for a request. Combinators, because an `async` block would keep its future twice.
+    fn run(self, run: impl Future<Output = Response> + Send + 'static) -> Answer {
+        let caught = AssertUnwindSafe(run).catch_unwind();
+        Box::pin(caught.map(move |outcome| {
+            let response = outcome.unwrap_or_else(|cause| caught_in(&self.gateway, cause.as_ref()));
+            self.cross(response)
+        }))
+    }
+
+    fn cross(self, mut response: Response) -> Response {
+        let headers = response.headers_mut();
+        // Whoever knows better has set its own.
         headers
-            .entry(CONNECTION)
-            .or_insert(HeaderValue::from_static("close"));
+            .entry(CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        // A cursor in an address shall not travel on to another site.
+        headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+        if let Some(hsts) = self.gateway.hsts.as_ref().filter(|_| self.secure) {
+            headers.insert(STRICT_TRANSPORT_SECURITY, hsts.clone());
+        }
+        if self.close {
+            headers
+                .entry(CONNECTION)
+                .or_insert(HeaderValue::from_static("close"));
+        }
+        if let Some(admitted) = self.admitted {
+            admitted.allow(headers);
+        }
+        response
     }
 }
 
-fn caught(gateway: &Shared, cause: &(dyn Any + Send)) -> Response {
+fn caught_in(gateway: &Shared, cause: &(dyn Any + Send)) -> Response {
     gateway.metrics.panicked();
     let what = cause
         .downcast_ref::<&str>()

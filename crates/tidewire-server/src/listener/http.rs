@@ -13,8 +13,8 @@ use std::{
     pin::{Pin, pin},
 };
 
-use axum::body::Body;
-use futures_util::FutureExt as _;
+use axum::{body::Body, response::Response};
+use futures_util::{FutureExt as _, future::Map};
 use http::Request;
 use hyper::{
     body::Incoming,
@@ -28,7 +28,10 @@ use super::{
     Peer,
     opening::{Opened, Version},
 };
-use crate::{front::Front, limits::LimitsConfig};
+use crate::{
+    front::{Answer, Front},
+    limits::LimitsConfig,
+};
 
 /// Both versions of HTTP, as they are served here.
 pub(crate) struct Http {
@@ -119,17 +122,13 @@ impl Requests {
 }
 
 impl Service<Request<Incoming>> for Requests {
-    type Response = axum::response::Response;
+    type Response = Response;
     type Error = Infallible;
-    /// One allocation for a request; it is all that a held one costs beside its connection.
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Map<Answer, fn(Response) -> Result<Response, Infallible>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let answer = self
-            .front
-            .clone()
-            .answer(request.map(Body::new), self.peer.clone());
-        Box::pin(answer.map(Ok))
+        let answer = self.front.answer(request.map(Body::new), self.peer.clone());
+        answer.map(Ok)
     }
 }
 

@@ -8,63 +8,92 @@
 
 use std::time::Duration;
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
 use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method,
     header::{CONTENT_TYPE, ETAG},
-    request::Parts,
 };
 use tidewire_bus::{Batch, SessionOptions};
-use tidewire_protocol::{CloseReason, StartAt, encode_poll};
+use tidewire_protocol::{CloseReason, Pattern, StartAt, encode_poll};
 
 use super::{Opening, Seat, Transport, options};
 use crate::{error::Refusal, gateway::Shared, listener::Peer};
 
-/// `GET /poll`.
-pub(crate) async fn serve(
-    gateway: &Shared,
-    peer: &Peer,
-    request: Parts,
-) -> Result<Response, Refusal> {
-    let mut opening = Opening::read(gateway, &request.headers, request.uri.query())?;
-    opening.require_topics()?;
-    if opening.start() == StartAt::Now {
-        // There is nothing to wait for: whoever begins needs the cursor first.
-        return Ok(empty(&gateway.bus.head().to_string()));
-    }
-    if request.method == Method::HEAD {
-        // The answer has no body, so there is nothing to wait for either.
-        opening.query.wait = Duration::ZERO;
-    }
-    // Its headers lie in the buffer of the connection, which is not to be held with the poll.
-    drop(request);
-    let seat = Seat::take(gateway, peer, Transport::Poll).ok_or_else(Refusal::over_capacity)?;
-    let response = hold(gateway, opening, &seat).await?;
-    seat.end(CloseReason::Done);
-    Ok(response)
+/// A poll that may be held: all that is kept of its request.
+pub(crate) struct Held {
+    gateway: Shared,
+    seat: Seat,
+    topics: Vec<Pattern>,
+    start: StartAt,
+    options: SessionOptions,
+    wait: Duration,
 }
 
-async fn hold(gateway: &Shared, opening: Opening, seat: &Seat) -> Result<Response, Refusal> {
+/// `GET /poll`, as far as it can be served at once.
+///
+/// # Errors
+/// The answer, where nothing is to be read: a refusal, or the first cursor.
+pub(crate) fn open(
+    gateway: &Shared,
+    peer: &Peer,
+    request: &Request,
+) -> Result<Held, Box<Response>> {
+    let refuse = |refusal: Refusal| Box::new(refusal.into_response());
+    let opening =
+        Opening::read(gateway, request.headers(), request.uri().query()).map_err(refuse)?;
+    opening.require_topics().map_err(refuse)?;
     let start = opening.start();
-    let options = SessionOptions {
-        batch_max_events: opening.query.limit as usize,
-        ..options(gateway, &opening.query)
-    };
-    let mut session = gateway.bus.open(options);
-    session.subscribe(opening.query.topics, start).await?;
-    let batch = tokio::select! {
-        biased;
-        batch = session.next_within(opening.query.wait) => batch?,
-        () = gateway.drain.begun() => None,
-    };
-    Ok(match batch {
-        Some(batch) => {
-            seat.delivered(&batch);
-            answer(&batch)
-        }
-        None => empty(&session.cursor().to_string()),
+    if start == StartAt::Now {
+        // There is nothing to wait for: whoever begins needs the cursor first.
+        return Err(Box::new(empty(&gateway.bus.head().to_string())));
+    }
+    let seat = Seat::take(gateway, peer, Transport::Poll)
+        .ok_or_else(|| refuse(Refusal::over_capacity()))?;
+    Ok(Held {
+        gateway: gateway.clone(),
+        seat,
+        start,
+        options: SessionOptions {
+            batch_max_events: opening.query.limit as usize,
+            ..options(gateway, &opening.query)
+        },
+        // To HEAD the answer has no body, so there is nothing to wait for either.
+        wait: match *request.method() {
+            Method::HEAD => Duration::ZERO,
+            _ => opening.query.wait,
+        },
+        topics: opening.query.topics,
     })
+}
+
+impl Held {
+    /// One read with a time limit.
+    pub(crate) async fn answer(self) -> Response {
+        let mut session = self.gateway.bus.open(self.options);
+        if let Err(error) = session.subscribe(self.topics, self.start).await {
+            return Refusal::from(error).into_response();
+        }
+        let read = tokio::select! {
+            biased;
+            read = session.next_within(self.wait) => read,
+            () = self.gateway.drain.begun() => Ok(None),
+        };
+        let response = match read {
+            Ok(Some(batch)) => {
+                self.seat.delivered(&batch);
+                answer(&batch)
+            }
+            Ok(None) => empty(&session.cursor().to_string()),
+            Err(error) => return Refusal::from(error).into_response(),
+        };
+        self.seat.end(CloseReason::Done);
+        response
+    }
 }
 
 fn answer(batch: &Batch) -> Response {
@@ -92,6 +121,8 @@ fn empty(cursor: &str) -> Response {
 pub(crate) fn with_cursor(body: Bytes, cursor: &str) -> Response {
     let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
+    // With those that every answer gets: the map does not grow step by step.
+    headers.reserve(HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     // A cursor has only characters that a header may have.
     if let Ok(value) = HeaderValue::from_str(cursor) {
@@ -102,3 +133,6 @@ pub(crate) fn with_cursor(body: Bytes, cursor: &str) -> Response {
     }
     response
 }
+
+/// Fields of an answer, about.
+const HEADERS: usize = 9;

@@ -10,7 +10,10 @@
 
 use std::{convert::Infallible, time::Instant};
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use http::{
@@ -30,11 +33,13 @@ use crate::{
 };
 
 /// `GET /sse`.
-pub(crate) async fn serve(
-    gateway: &Shared,
-    peer: &Peer,
-    request: Parts,
-) -> Result<Response, Refusal> {
+pub(crate) async fn serve(gateway: Shared, peer: Peer, request: Parts) -> Response {
+    opened(&gateway, &peer, &request)
+        .await
+        .unwrap_or_else(IntoResponse::into_response)
+}
+
+async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Response, Refusal> {
     let headers = &request.headers;
     let mut opening = Opening::read(gateway, headers, request.uri.query())?;
     if let Some(start) = last_event_id(headers)? {

@@ -20,6 +20,7 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
+use http::request::Parts;
 use tidewire_bus::{Session, Subscribed};
 use tidewire_protocol::{CloseReason, Cursor, Pattern, StartAt};
 use tracing::Instrument;
@@ -37,22 +38,28 @@ use crate::{
 pub(crate) use echo::echo;
 
 /// `GET /ws`, or `CONNECT /ws` over HTTP/2. Whatever is refused is refused before the 101.
-pub(crate) async fn serve(
+pub(crate) async fn serve(gateway: Shared, peer: Peer, request: Request) -> Response {
+    let (mut parts, _body) = request.into_parts();
+    match Upgrade::of(&gateway, &mut parts) {
+        Ok(upgrade) => opened(&gateway, &peer, &parts, upgrade)
+            .await
+            .unwrap_or_else(IntoResponse::into_response),
+        Err(refused) => *refused,
+    }
+}
+
+async fn opened(
     gateway: &Shared,
     peer: &Peer,
-    request: Request,
-) -> Result<Response, Response> {
-    let (mut parts, _body) = request.into_parts();
-    let upgrade = Upgrade::of(gateway, &mut parts).map_err(|refused| *refused)?;
-    let opening = Opening::read(gateway, &parts.headers, parts.uri.query())
-        .map_err(IntoResponse::into_response)?;
-    let wanted = Wanted::of(gateway, opening).map_err(IntoResponse::into_response)?;
+    parts: &Parts,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let opening = Opening::read(gateway, &parts.headers, parts.uri.query())?;
+    let wanted = Wanted::of(gateway, opening)?;
     let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket) else {
         return Ok(upgrade.accept(turn_away));
     };
-    let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip())
-        .await
-        .map_err(IntoResponse::into_response)?;
+    let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip()).await?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);
     Ok(upgrade.accept(move |socket| prepared.connect(socket, seat).run().instrument(span)))
 }

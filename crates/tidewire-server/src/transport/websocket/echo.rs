@@ -15,17 +15,20 @@ use super::{
 use crate::gateway::Shared;
 
 /// `GET /echo`, or `CONNECT /echo` over HTTP/2.
-pub(crate) fn echo(gateway: &Shared, request: Request) -> Result<Response, Box<Response>> {
+pub(crate) fn echo(gateway: &Shared, request: Request) -> Response {
     let (mut parts, _body) = request.into_parts();
-    let upgrade = Upgrade::of(gateway, &mut parts)?;
+    let upgrade = match Upgrade::of(gateway, &mut parts) {
+        Ok(upgrade) => upgrade,
+        Err(refused) => return *refused,
+    };
     let gateway = gateway.clone();
-    Ok(upgrade.accept(move |mut socket| async move {
+    upgrade.accept(move |mut socket| async move {
         let end = tokio::select! {
             end = repeat(&mut socket) => end,
             () = gateway.drain.begun() => End::Say(CloseReason::Draining),
         };
         socket.close(end).await;
-    }))
+    })
 }
 
 async fn repeat(socket: &mut Socket) -> End {
