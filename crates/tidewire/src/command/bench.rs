@@ -14,6 +14,7 @@ use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use tidewire_bench::report::{Report, page, table};
+use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::arguments::Arguments;
 use self::{gateway::Server, progress::Progress};
@@ -21,14 +22,16 @@ use crate::{command::Outcome, output};
 
 pub(crate) async fn run(arguments: Arguments) -> Result<Outcome> {
     // A run holds its thread until it is over; a signal ends the process and a gateway that was started for it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
     let running = tokio::task::spawn_blocking(move || measure(&arguments));
-    tokio::select! {
-        outcome = running => outcome?,
-        _ = tokio::signal::ctrl_c() => {
-            gateway::stop_started();
-            std::process::exit(130)
-        }
-    }
+    let number = tokio::select! {
+        outcome = running => return outcome?,
+        _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+        _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+    };
+    gateway::stop_started();
+    std::process::exit(128 + number)
 }
 
 fn measure(arguments: &Arguments) -> Result<Outcome> {
