@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::measure::{Settings, measure};
 use crate::peer::{Peer, Places};
@@ -81,10 +82,12 @@ async fn main() -> Result<(), Failure> {
         return write(&arguments, &known.ok_or("there are no results")?);
     }
     let mut results = known.filter(|_| arguments.keep).unwrap_or_default();
-    // Ctrl-C drops what runs, and with it the servers.
+    let mut terminated = signal(SignalKind::terminate())?;
+    // Either signal drops what runs, and with it the servers.
     tokio::select! {
         measured = rounds(&arguments, &mut results) => measured?,
         _ = tokio::signal::ctrl_c() => return Err("interrupted".into()),
+        _ = terminated.recv() => return Err("terminated".into()),
     }
     print!("{}", table::markdown(&results));
     Ok(())

@@ -182,7 +182,10 @@ async fn knows_flush_interval(places: &Places) -> bool {
 }
 
 async fn debian(package: &str) -> String {
-    said(Command::new("dpkg-query").args(["-W", "-f", "${Version}", package])).await
+    let mut query = Command::new("dpkg-query");
+    let version = said(query.args(["-W", "-f", "${Version}", package])).await;
+    // An epoch stands before a colon, and is Debian's own.
+    version.rsplit(':').next().unwrap_or_default().to_owned()
 }
 
 async fn npm(places: &Places, name: &str) -> String {

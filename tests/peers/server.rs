@@ -3,13 +3,13 @@
 //! Shape: each process leads a group of its own, so that what it started ends with it. What it says goes to `output.log`
 //! in the peer's folder.
 //! Bound: it takes connections within `READY` or has not started; it ends within `STOP` of SIGTERM or is killed.
-//! Failure: dropping it kills everything that still runs.
+//! Failure: dropping it ends everything that still runs, in the same way.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
@@ -91,14 +91,22 @@ impl Server {
         for child in &mut self.processes {
             signal("TERM", child);
             let _ = timeout(STOP, child.wait()).await;
+            // Nothing, where it has ended.
+            signal("KILL", child);
         }
     }
 }
 
 impl Drop for Server {
+    /// Only where the run was interrupted does anything run here. SIGTERM comes first: Pushpin's services have groups of
+    /// their own, and only it ends them.
     fn drop(&mut self) {
-        // Also those that have ended well: one of their children may not have.
-        for child in &self.processes {
+        for child in &mut self.processes {
+            signal("TERM", child);
+            let until = Instant::now() + STOP;
+            while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+                std::thread::sleep(ASK_AGAIN);
+            }
             signal("KILL", child);
         }
     }
@@ -124,5 +132,5 @@ fn output(folder: &Path) -> PathBuf {
 }
 
 const READY: Duration = Duration::from_secs(15);
-const STOP: Duration = Duration::from_secs(15);
+const STOP: Duration = Duration::from_secs(12);
 const ASK_AGAIN: Duration = Duration::from_millis(50);

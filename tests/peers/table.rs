@@ -97,15 +97,11 @@ fn lost(row: &Row<'_>) -> String {
 }
 
 fn cell(spread: Spread) -> String {
-    let Spread {
-        median,
-        lowest,
-        highest,
-    } = spread;
+    let ends = [spread.median, spread.lowest, spread.highest];
+    let [median, lowest, highest] = ends.map(number);
     if lowest == highest {
-        return number(median);
+        return median;
     }
-    let [median, lowest, highest] = [median, lowest, highest].map(number);
     format!("{median} ({lowest}–{highest})")
 }
 
