@@ -96,7 +96,11 @@ impl Upgrade {
 /// What is left when HTTP has gone: over HTTP/1.1 the connection itself, with what was read behind the request.
 fn taken_over(upgraded: Upgraded) -> (Stream, Bytes) {
     match upgraded.downcast::<TokioIo<Opened>>() {
-        Ok(parts) => (Stream::Connection(parts.io.into_inner()), parts.read_buf),
+        Ok(parts) => {
+            // A copy: even empty it would keep hyper's read buffer for as long as the connection lives.
+            let leftover = Bytes::copy_from_slice(&parts.read_buf);
+            (Stream::Connection(parts.io.into_inner()), leftover)
+        }
         Err(upgraded) => (Stream::Part(TokioIo::new(upgraded)), Bytes::new()),
     }
 }
