@@ -84,8 +84,7 @@ pub struct Session {
     /// In the order of their patterns.
     registrations: Vec<(Pattern, Registration)>,
     woken: Arc<Woken>,
-    /// The last batch was all that there was, and nothing has been waited for since: unless it has been woken, there is
-    /// nothing to look for.
+    /// The last batch was all that there was. The next call waits before it looks: what has come since wakes it.
     is_at_end: bool,
     live: Arc<AtomicUsize>,
 }
@@ -217,7 +216,7 @@ impl Session {
     /// A dropped call loses nothing: the cursor moves only with a batch that was returned.
     pub async fn next(&mut self) -> Result<Batch, ReadError> {
         loop {
-            if self.may_have_more()
+            if !std::mem::take(&mut self.is_at_end)
                 && let Some(batch) = self.read(None).await?
             {
                 return Ok(batch);
@@ -237,7 +236,7 @@ impl Session {
     pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Batch>, ReadError> {
         let deadline = Instant::now() + wait;
         loop {
-            if (wait.is_zero() || self.may_have_more())
+            if (wait.is_zero() || !std::mem::take(&mut self.is_at_end))
                 && let Some(batch) = self.read(Some(deadline)).await?
             {
                 return Ok(Some(batch));
@@ -247,11 +246,6 @@ impl Session {
                 return Ok(None);
             }
         }
-    }
-
-    /// Whether a read is worth it: not just after one that came to the end, if nothing has happened since.
-    fn may_have_more(&mut self) -> bool {
-        !std::mem::take(&mut self.is_at_end) || self.woken.is_set()
     }
 
     /// What is ready. `None`: the end of the log.
