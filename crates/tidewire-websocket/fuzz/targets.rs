@@ -16,12 +16,16 @@ use tidewire_websocket::{
 /// The first byte chooses role, deflate and where the bytes are cut; the rest is what the peer sends.
 ///
 /// In pieces it says the same as in one, nothing passes its bound, and between messages nothing is held.
-pub fn codec(input: &[u8]) {
+pub(crate) fn codec(input: &[u8]) {
     let Some((&choice, bytes)) = input.split_first() else {
         return;
     };
     let settings = Settings {
-        role: if choice & 1 == 0 { Role::Server } else { Role::Client },
+        role: if choice & 1 == 0 {
+            Role::Server
+        } else {
+            Role::Client
+        },
         message_max_bytes: MESSAGE_MAX_BYTES,
         deflate: (choice & 2 != 0)
             .then(|| deflate::choose(&[Offer::default()]))
@@ -82,11 +86,15 @@ fn check_end(end: &End) {
 /// Each line is a header, `name: value`, of a request and of an answer. The first byte chooses the version and the method.
 ///
 /// What is refused has its status; what a server accepts, the client that asked accepts too.
-pub fn handshake(input: &[u8]) {
+pub(crate) fn handshake(input: &[u8]) {
     let Some((&choice, bytes)) = input.split_first() else {
         return;
     };
-    let version = if choice & 1 == 0 { Version::HTTP_11 } else { Version::HTTP_2 };
+    let version = if choice & 1 == 0 {
+        Version::HTTP_11
+    } else {
+        Version::HTTP_2
+    };
     let method = match choice >> 1 & 3 {
         0 => Method::POST,
         1 | 2 if version == Version::HTTP_2 => Method::CONNECT,

@@ -11,6 +11,7 @@
 //! Source: RFC 6455 sections 5.5 and 7; hazards row 20.
 
 mod outgoing;
+mod queue;
 mod scratch;
 
 use std::{

@@ -42,7 +42,10 @@ pub fn compress(payload: &[u8]) -> Option<Bytes> {
 }
 
 /// Payloads below are not compressed by [`text`], [`binary`] and [`compress`].
-pub const PAYS_FROM_BYTES: usize = 128;
+///
+/// Measured on events in JSON: 128 bytes become 104, 192 become 125, 256 become 145, 512 become 221. With the heads of
+/// TCP, IP and TLS, 256 bytes save a third of what goes over the wire and 128 an eighth; each costs about 10 µs, once.
+pub const PAYS_FROM_BYTES: usize = 256;
 
 fn with_compressed<T>(payload: &[u8], make: impl FnOnce(&[u8]) -> T) -> Option<T> {
     if payload.len() < PAYS_FROM_BYTES {
@@ -91,7 +94,9 @@ impl Deflater {
 /// RFC 7692 section 7.2.1: the empty stored block at the end of a flush; it is not sent.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-const LEVEL: Compression = Compression::new(6);
+/// As small as level 6 within 2 % on events of 4 KiB, and a tenth cheaper; below 1 KiB there is no difference. Level 1
+/// costs half and leaves a third more.
+const LEVEL: Compression = Compression::new(3);
 
 /// A thread keeps no longer output than this.
 const KEPT_MAX_BYTES: usize = 64 * 1024;

@@ -7,17 +7,15 @@
 //! Source: RFC 6455 sections 5.3, 5.5.1 and 5.5.3.
 
 use std::{
-    cell::Cell,
-    collections::VecDeque,
     io::{self, IoSlice},
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::scratch;
+use super::{queue::Queue, scratch};
 use crate::{
     Role,
     frame::{self, Header, Opcode},
@@ -41,14 +39,6 @@ pub(super) struct Outgoing {
     owes_control: bool,
     /// So much is merged for one write: less after a write that took little, for the rest is merged again.
     merge_max_bytes: u32,
-}
-
-/// What waits behind the head, in this order.
-#[derive(Debug, Default)]
-struct Queue {
-    frames: VecDeque<Bytes>,
-    /// Frames that were made here, one behind the other.
-    gathered: BytesMut,
 }
 
 impl Outgoing {
@@ -138,7 +128,9 @@ impl Outgoing {
                 self.advance(written);
             }
             self.pong_is_queued = false;
-            self.give_back();
+            if let Some(queue) = self.queue.take() {
+                queue.give_back();
+            }
             if self.pong.is_none() {
                 break;
             }
@@ -217,24 +209,15 @@ impl Outgoing {
         }
     }
 
-    /// What was gathered becomes one of the frames that wait. Its memory comes back when it is written.
+    /// What was gathered becomes one of the frames that wait.
     fn seal(&mut self) {
-        let Some(queue) = &mut self.queue else {
+        let Some(gathered) = self.queue.as_mut().and_then(|queue| queue.seal()) else {
             return;
         };
-        if queue.gathered.is_empty() {
-            return;
-        }
-        let gathered = if queue.gathered.len() > scratch::MERGE_BYTES {
-            std::mem::take(&mut queue.gathered)
-        } else {
-            queue.gathered.split()
-        };
-        let gathered = gathered.freeze();
         if self.head.is_empty() {
             self.head = gathered;
         } else {
-            queue.frames.push_back(gathered);
+            self.queue_mut().frames.push_back(gathered);
         }
     }
 
@@ -282,25 +265,7 @@ impl Outgoing {
     }
 
     fn queue_mut(&mut self) -> &mut Queue {
-        self.queue
-            .get_or_insert_with(|| SPARE.take().unwrap_or_default())
-    }
-
-    /// All is written: the thread has its queue back, unless it grew too large to be kept.
-    fn give_back(&mut self) {
-        let is_small = |queue: &Queue| {
-            queue.frames.capacity() <= KEPT_MAX_FRAMES
-                && queue.gathered.capacity() <= scratch::MERGE_BYTES
-        };
-        if let Some(queue) = self.queue.take().filter(|queue| is_small(queue)) {
-            SPARE.set(Some(queue));
-        }
-    }
-}
-
-impl Queue {
-    fn bytes(&self) -> usize {
-        self.frames.iter().map(Bytes::len).sum::<usize>() + self.gathered.len()
+        self.queue.get_or_insert_with(Queue::borrow)
     }
 }
 
@@ -322,10 +287,3 @@ const MERGE_MIN_BYTES: usize = 1024;
 
 /// Slices in one write.
 const SLICES_MAX: usize = 64;
-
-/// A thread keeps no longer queue than this.
-const KEPT_MAX_FRAMES: usize = 1024;
-
-thread_local! {
-    static SPARE: Cell<Option<Box<Queue>>> = const { Cell::new(None) };
-}

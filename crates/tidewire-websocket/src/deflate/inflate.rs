@@ -88,7 +88,7 @@ impl Inflating<'_> {
 
     /// Twice the room, but one byte beyond the bound is enough to know that it was passed.
     fn make_room(&mut self) {
-        let left = self.max - self.output.len() + 1;
+        let left = (self.max - self.output.len()).saturating_add(1);
         let room = self.output.len().clamp(ROOM_MIN_BYTES.min(left), left);
         self.output.reserve_exact(room);
     }
