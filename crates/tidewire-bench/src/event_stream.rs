@@ -1,7 +1,7 @@
 //! The lines of a `text/event-stream`, in place.
 //!
 //! Shape: one call for each complete line; LF and CRLF end it. What a line means is its reader's matter.
-//! Bound: of an incomplete line its bytes are kept, at most [`LINE_MAX_BYTES`]. Failure: a longer line.
+//! Bound: of an incomplete line its bytes are kept, at most `LINE_MAX_BYTES`. Failure: a longer line.
 //! Source: WHATWG HTML, section 9.2.6.
 
 use memchr::memchr;

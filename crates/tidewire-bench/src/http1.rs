@@ -2,7 +2,7 @@
 //!
 //! Shape: one part at a time, body bytes in place. Chunked, with a length, or until the connection ends (also what follows
 //! a `101`).
-//! Bound: a head of [`HEAD_MAX_BYTES`], a chunk's size line of [`LINE_MAX_BYTES`]. Failure: what is longer or no HTTP.
+//! Bound: a head of `HEAD_MAX_BYTES`, a chunk's size line of `LINE_MAX_BYTES`. Failure: what is longer or no HTTP.
 //! Source: RFC 9112 sections 4, 6 and 7.1.
 
 use crate::protocol::Fault;

@@ -2,7 +2,7 @@
 //!
 //! Shape: the request, a walk over the server's frames in place, and masked frames to send. It negotiates no extension
 //! and checks nothing that does not matter here: other suites judge servers.
-//! Bound: of an incomplete frame its bytes are kept, at most [`FRAME_MAX_BYTES`]. Failure: a longer or masked frame.
+//! Bound: of an incomplete frame its bytes are kept, at most `FRAME_MAX_BYTES`. Failure: a longer or masked frame.
 //! Source: RFC 6455 sections 4.1, 5.2 and 5.3.
 
 use crate::protocol::Fault;
