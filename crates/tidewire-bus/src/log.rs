@@ -6,7 +6,7 @@
 //! engine by the session itself.
 //!
 //! No wake-up is lost: a session is registered with its interests before its first read and until it
-//! ends, and a wake-up that comes while it does not wait is kept by its `Notify`. So an event is
+//! ends, and a wake-up that comes while it does not wait stays as a flag. So an event is
 //! either applied before a read, and seen by it, or after, and then it wakes.
 //! Source: architecture, "The path of an event" and "Invariants".
 

@@ -198,6 +198,23 @@ fn a_bad_value_is_refused_with_the_accepted_form() {
 }
 
 #[test]
+fn a_flush_interval_is_at_most_a_second() {
+    let set = |interval| format!("[bus]\nflush_interval = \"{interval}\"\n");
+    let config = loaded(&set("1s"), &[], Flags::default()).unwrap();
+    assert_eq!(config.bus().flush_interval, Duration::from_secs(1));
+    let told = refused(&set("1001ms"));
+    assert!(
+        told.starts_with("bus.flush_interval: accepted is a duration of at most 1s"),
+        "{told}"
+    );
+    let told = refused(&set("soon"));
+    assert!(
+        told.contains("accepted is a duration such as \"15s\""),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_digest_is_never_shown() {
     let told = refused("[[auth.keys]]\nname = \"a\"\nsha256 = [\"canary\"]\n");
     assert!(!told.contains("canary"), "{told}");
