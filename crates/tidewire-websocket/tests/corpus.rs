@@ -1,9 +1,6 @@
 //! Every input that the fuzzer kept, through the function that it fuzzes.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test's panic is its verdict"
-)]
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 use std::{fs, path::Path};
 

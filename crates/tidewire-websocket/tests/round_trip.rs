@@ -1,9 +1,6 @@
 //! Any messages, cut into any frames, in any pieces, from either side to the other, say the same.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test's panic is its verdict"
-)]
+#![allow(clippy::unwrap_used, reason = "a test's panic is its verdict")]
 
 use bytes::Bytes;
 use proptest::prelude::*;

@@ -120,23 +120,6 @@ def test_pings_of_a_client_that_lets_nothing_through_cost_nothing_and_end_with_4
     assert patient.ends() - ends == {4200: 1}
 
 
-def test_a_stream_that_lets_nothing_through_is_ended_for_its_client_too(patient, topic):
-    ends = patient.ends()
-    with Hostile(patient, "HTTP/2") as socket:
-        socket.pipe.is_stingy = True
-        socket.send(masked(TEXT, b'{"op":"subscribe","topics":["%s"]}' % topic.encode()))
-        assert socket.next_message()["op"] == "ok"
-        for _ in range(25):
-            patient.publish_all([{"topic": topic, "data": "x" * 60_000}] * 16)
-        flood(patient, socket, until=lambda: patient.ends() != ends)
-        # No Close frame fits any more, but RST_STREAM and the end of the connection need no room.
-        until = time.monotonic() + DEADLINE_S
-        with pytest.raises(ConnectionResetError):
-            while socket.pipe.read() != b"":
-                assert time.monotonic() < until, "the stream stays open"
-                socket.pipe.wait(reading=True, writing=False)
-
-
 def flood(gateway: Gateway, socket: Hostile, until: Callable[[], bool]) -> int:
     """Sends pings and reads nothing, until then or until the server takes no more; gives the most memory."""
     highest, ends = 0, time.monotonic() + DEADLINE_S

@@ -63,8 +63,8 @@ enum Kind {
 /// Only kept, so that it stays open.
 #[expect(dead_code, reason = "an open connection, of which nothing is read")]
 enum Held {
-    Own(Connection),
-    Shared(Http2),
+    Own(Box<Connection>),
+    Shared(Box<Http2>),
 }
 
 impl Kind {
@@ -108,7 +108,7 @@ impl Kind {
     async fn one(self, number: usize, target: &Target, cursor: &str) -> Result<Held, Failure> {
         if let Self::Shared(streams) = self {
             let http2 = Http2::connect(target, number, "/sse?topic=idle.a", streams).await?;
-            return Ok(Held::Shared(http2));
+            return Ok(Held::Shared(Box::new(http2)));
         }
         let mut connection = target.connect(number).await?;
         if let Self::Poll = self {
@@ -122,7 +122,7 @@ impl Kind {
             connection.get("/sse?topic=idle.a", "").await?;
             connection.head().await?;
         }
-        Ok(Held::Own(connection))
+        Ok(Held::Own(Box::new(connection)))
     }
 }
 
