@@ -39,8 +39,8 @@ pub struct Connection<T> {
     rest: BytesMut,
     outgoing: Outgoing,
     state: State,
-    /// The peer has to be told of it, unless it was told something else.
-    owed: Option<Violation>,
+    /// The peer has to be told of it, unless it was told something else. Boxed: it is rare, and told once.
+    owed: Option<Box<Violation>>,
 }
 
 /// The outside is the connection's, the inside is the codec's.
@@ -296,7 +296,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Connection<T> {
                 Ended::Closed(close)
             }
             End::Violation(violation) => {
-                self.owed = Some(violation);
+                self.owed = Some(Box::new(violation));
                 Ended::Violation(violation)
             }
         }

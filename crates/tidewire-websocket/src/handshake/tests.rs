@@ -58,9 +58,12 @@ fn another_method_is_405_with_the_one_that_is_allowed() {
     let refused = Request::of(&Method::POST, Version::HTTP_11, &headers).unwrap_err();
     assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refused.headers[header::ALLOW], "GET");
-    let refused = Request::of(&Method::GET, Version::HTTP_2, &headers).unwrap_err();
+    let refused = Request::of(&Method::POST, Version::HTTP_2, &headers).unwrap_err();
     assert_eq!(refused.status, StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(refused.headers[header::ALLOW], "CONNECT");
+    // A page that is looked at: it is the way to ask that is wrong, not the method.
+    let refused = Request::of(&Method::GET, Version::HTTP_2, &headers).unwrap_err();
+    assert_eq!(refused.status, StatusCode::UPGRADE_REQUIRED);
 }
 
 #[test]
