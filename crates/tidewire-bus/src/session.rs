@@ -236,7 +236,9 @@ impl Session {
     pub async fn next_within(&mut self, wait: Duration) -> Result<Option<Batch>, ReadError> {
         let deadline = Instant::now() + wait;
         loop {
-            if (wait.is_zero() || !std::mem::take(&mut self.is_at_end))
+            // Taken in any case: the read below clears the flag of the wake-up, and may fail.
+            let is_at_end = std::mem::take(&mut self.is_at_end);
+            if (wait.is_zero() || !is_at_end)
                 && let Some(batch) = self.read(Some(deadline)).await?
             {
                 return Ok(Some(batch));

@@ -13,6 +13,11 @@ use crate::{Append, Bus, BusConfig, MemoryConfig, MemoryEngine, RetentionTable};
 async fn bus_with(events: u64) -> Bus {
     let engine = MemoryEngine::new(MemoryConfig::default(), RetentionTable::default());
     let bus = Bus::start(Arc::new(engine), BusConfig::default());
+    append(&bus, events).await;
+    bus
+}
+
+async fn append(bus: &Bus, events: u64) {
     let append = |data| Append {
         topic: Topic::parse(&format!("t.{}", data % 10)).unwrap(),
         body: body(data),
@@ -23,7 +28,6 @@ async fn bus_with(events: u64) -> Bus {
         bus.append(part.to_vec()).await;
     }
     bus.probe().await.unwrap();
-    bus
 }
 
 fn conflate() -> SessionOptions {
@@ -51,6 +55,23 @@ async fn a_read_that_is_dropped_again_and_again_comes_to_its_end() {
     };
     assert!(calls > 5, "nothing was dropped");
     assert_eq!((batch.events.len(), batch.skipped), (10, 9_990));
+    assert_eq!(batch.cursor, bus.head());
+}
+
+/// Goal: a wake-up does not go with a read that was dropped. Method: a session that was at the end of the log begins to read
+/// what has come, without waiting, and is dropped halfway; then it waits.
+#[tokio::test]
+async fn a_read_that_was_dropped_leaves_the_wake_up_to_the_next() {
+    let bus = bus_with(10).await;
+    let mut session = bus.open(conflate());
+    let all = vec![Pattern::parse(">").unwrap()];
+    session.subscribe(all, StartAt::Start).await.unwrap();
+    session.next().await.unwrap();
+    append(&bus, 10_000).await;
+    let halfway = timeout(Duration::ZERO, session.next_within(Duration::ZERO)).await;
+    assert!(halfway.is_err());
+    let batch = timeout(DEADLINE, session.next()).await;
+    let batch = batch.expect("it waits for ever").unwrap();
     assert_eq!(batch.cursor, bus.head());
 }
 
@@ -116,3 +137,5 @@ async fn nothing_of_what_was_seen_is_held_between_two_batches() {
     drop(batch);
     assert_eq!(holders(), before);
 }
+
+const DEADLINE: Duration = Duration::from_secs(30);
