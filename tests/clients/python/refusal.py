@@ -21,6 +21,7 @@ STATUS_OF = {
     "key_reused": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
+    "upgrade_required": 426,
     "rate_limited": 429,
     "unavailable": 503,
 }
