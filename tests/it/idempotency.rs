@@ -2,7 +2,6 @@
 //! Shape: a key is used on each surface in turn; what came of it is read back by a subscriber.
 
 mod lost;
-mod proxy;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -113,7 +113,7 @@ impl Proxy {
         });
     }
 
-    /// Every open connection ends with a FIN on both sides.
+    /// Every open connection ends with a FIN on both sides; what a stall has held is lost.
     pub fn cut(&self) {
         let newest = self.newest();
         self.orders.send_modify(|orders| orders.cut = newest);
@@ -218,14 +218,16 @@ async fn carry(
             flow: |orders| orders.to_client,
         };
         tokio::select! {
+            // An end first: what was held when it was ordered does not pass, whatever is ordered after it.
+            biased;
+            end = ending.wait_for(|orders| orders.cut >= number || orders.reset >= number) => {
+                end.map(|orders| *orders)
+            }
             copied = async {
                 tokio::try_join!(there.run(from_client, to_server), back.run(from_server, to_client))
             } => {
                 copied?;
                 return Ok(());
-            }
-            end = ending.wait_for(|orders| orders.cut >= number || orders.reset >= number) => {
-                end.map(|orders| *orders)
             }
         }
     };

@@ -5,14 +5,12 @@ use std::process::Stdio;
 
 use rand::Rng;
 use tidewire_client::{Client, NewEvent, PublishElement, Transport};
-use tidewire_tests::{Engine, Executable, Subscriber, rounds, seeded, within};
+use tidewire_tests::{Engine, Executable, Flow, Proxy, Subscriber, rounds, seeded, within};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-use super::proxy::Proxy;
-
 /// Goal: a publish whose answer was lost is repeated by the client and stored once, also where the gateway
-/// was killed in between. Method: a proxy swallows the answer; once a subscriber has the event, the
+/// was killed in between. Method: a proxy holds the answer back; once a subscriber has the event, the
 /// connection is cut, or the gateway is killed and started again.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_was_lost_is_given_again() {
@@ -20,11 +18,11 @@ async fn an_answer_that_was_lost_is_given_again() {
         let folder = Executable::folder();
         let mut gateway = Executable::start(folder.path(), Engine::Disk, "127.0.0.1:0").await;
         let address = gateway.address().to_owned();
-        let proxy = Proxy::start(address.parse::<SocketAddr>().unwrap()).await;
-        let client = Client::builder(&proxy.url).ca_pem(gateway.certificate());
+        let proxy = proxy(&address).await;
+        let client = Client::builder(&url(&proxy)).ca_pem(gateway.certificate());
         let client = client.build().unwrap();
         let single = |data: i64| NewEvent::json("n", &data).unwrap();
-        // Its connection is open before an answer is swallowed.
+        // Its connection is open before an answer is lost.
         client.publish(&single(0)).await.unwrap();
         let mut cursor = "start".to_owned();
         let mut expected = vec![0];
@@ -34,7 +32,7 @@ async fn an_answer_that_was_lost_is_given_again() {
                 .collect();
             expected.extend(&data);
             let events: Vec<_> = data.iter().map(|data| single(*data)).collect();
-            proxy.swallow();
+            proxy.flow(Flow::Pass, Flow::Stall);
             let publishing = {
                 let client = client.clone();
                 tokio::spawn(async move {
@@ -69,7 +67,7 @@ async fn an_answer_that_was_lost_is_given_again() {
                 gateway.kill().await;
                 gateway = Executable::start(folder.path(), Engine::Disk, &address).await;
             }
-            proxy.cut();
+            cut(&proxy);
             let answers = within(publishing).await.unwrap();
             let stored = &stored[seen - data.len()..];
             assert!(
@@ -90,14 +88,14 @@ async fn an_answer_that_was_lost_is_given_again() {
 }
 
 /// Goal: `tidewire publish` sends a key by itself, the same for every attempt. Method: lines of standard
-/// input over that proxy; the answer of the second one is swallowed.
+/// input over that proxy; the answer of the second one is lost.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_line_repeats_with_a_key_of_its_own() {
     let folder = Executable::folder();
     let gateway = Executable::start(folder.path(), Engine::Disk, "127.0.0.1:0").await;
-    let proxy = Proxy::start(gateway.address().parse::<SocketAddr>().unwrap()).await;
+    let proxy = proxy(gateway.address()).await;
     let mut command = Command::new(Executable::binary())
-        .args(["publish", "n", "-", "--url", &proxy.url, "--ca"])
+        .args(["publish", "n", "-", "--url", &url(&proxy), "--ca"])
         .arg(folder.path().join("tls/cert.pem"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -113,10 +111,10 @@ async fn the_command_line_repeats_with_a_key_of_its_own() {
     let answer = within(output.next_line()).await.unwrap().unwrap();
     assert!(!answer.contains("duplicate"), "{answer}");
     subscriber.event().await;
-    proxy.swallow();
+    proxy.flow(Flow::Pass, Flow::Stall);
     input.write_all(b"2\n").await.unwrap();
     let id = subscriber.event().await.id;
-    proxy.cut();
+    cut(&proxy);
     let answer = within(output.next_line()).await.unwrap().unwrap();
     assert!(
         answer.contains("\"duplicate\":true") && answer.contains(&id),
@@ -185,6 +183,22 @@ async fn publishers_outlive_kills_and_store_each_event_once() {
             (id, &*data.to_string())
         );
     }
+}
+
+async fn proxy(gateway: &str) -> Proxy {
+    Proxy::start(gateway.parse::<SocketAddr>().unwrap(), None)
+        .await
+        .unwrap()
+}
+
+fn url(proxy: &Proxy) -> String {
+    format!("https://{}", proxy.address())
+}
+
+/// What was held back is lost with its connection; new ones work.
+fn cut(proxy: &Proxy) {
+    proxy.cut();
+    proxy.heal();
 }
 
 const PUBLISHERS: u64 = 4;
