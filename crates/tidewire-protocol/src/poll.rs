@@ -18,12 +18,14 @@ use crate::{
 pub fn encode_poll<'a>(
     cursor: &str,
     gap: Option<&Gap>,
-    events: impl Iterator<Item = &'a Bytes>,
+    events: impl Iterator<Item = &'a Bytes> + Clone,
     more: bool,
     skipped: u64,
     stale: bool,
 ) -> Bytes {
-    let mut answer = object(&Front { cursor, gap });
+    let events_bytes: usize = events.clone().map(|event| event.len() + 1).sum();
+    let mut answer = Vec::with_capacity(AROUND_BYTES + events_bytes);
+    write(&mut answer, &Front { cursor, gap });
     answer.pop();
     answer.extend_from_slice(b",\"events\":[");
     for (index, event) in events.enumerate() {
@@ -33,12 +35,17 @@ pub fn encode_poll<'a>(
         answer.extend_from_slice(event);
     }
     answer.extend_from_slice(b"],");
-    let back = object(&Back {
-        more,
-        skipped,
-        stale,
-    });
-    answer.extend_from_slice(&back[1..]);
+    let rest = answer.len();
+    write(
+        &mut answer,
+        &Back {
+            more,
+            skipped,
+            stale,
+        },
+    );
+    // Its members go on where the events end.
+    answer.remove(rest);
     answer.into()
 }
 
@@ -60,9 +67,12 @@ struct Back {
     stale: bool,
 }
 
-fn object(members: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(members).expect("text, numbers and flags are always JSON")
+fn write(answer: &mut Vec<u8>, members: &impl Serialize) {
+    serde_json::to_writer(answer, members).expect("text, numbers and flags are always JSON");
 }
+
+/// What stands around the events, without a gap: so much is reserved.
+const AROUND_BYTES: usize = 128;
 
 /// A poll answer as a client got it.
 #[derive(Debug, Clone, Deserialize)]

@@ -124,11 +124,12 @@ pub(crate) fn with_cursor(body: Bytes, cursor: &str) -> Response {
     // With those that every answer gets: the map does not grow step by step.
     headers.reserve(HEADERS);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // A cursor has only characters that a header may have.
-    if let Ok(value) = HeaderValue::from_str(cursor) {
+    // One text for both. A cursor has only characters that a header may have.
+    let tag = Bytes::from(format!("\"{cursor}\""));
+    if let Ok(value) = HeaderValue::from_maybe_shared(tag.slice(1..tag.len() - 1)) {
         headers.insert(HeaderName::from_static("tidewire-cursor"), value);
     }
-    if let Ok(value) = HeaderValue::from_str(&format!("\"{cursor}\"")) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(tag) {
         headers.insert(ETAG, value);
     }
     response
