@@ -1,125 +1,29 @@
 //! Who may do what.
 //!
 //! Shape: [`Auth`] turns the headers of a request, or the token of an `auth` frame, into an [`Identity`]; the identity
-//! answers the three questions that every verb asks: subscribe, publish, forget. Below it the kinds of proof, one file
-//! each; API keys are the first.
+//! answers what every verb asks: subscribe, publish, forget. Below it [`identity`] and [`rights`], and the kinds of proof,
+//! one file each; API keys are the first.
 //! Failure: a bad proof is 401 whatever is asked. A right that is missing is 401 for a client without credentials (it may
 //! come back with some) and 403 for one with. Whether a topic exists makes no difference to the answer.
 //! Source: protocol section 7.
 
 pub(crate) mod api_key;
-
-use std::sync::Arc;
+pub(crate) mod grant_pattern;
+pub(crate) mod identity;
+pub(crate) mod rights;
 
 use http::{HeaderMap, header::AUTHORIZATION};
-use tidewire_protocol::{Code, Pattern, Topic};
+use tidewire_protocol::{Code, Pattern};
 
-use self::api_key::Keys;
+pub(crate) use self::identity::Identity;
+use self::{
+    api_key::Keys,
+    rights::{Grants, Rights},
+};
 use crate::{
     config::{AuthConfig, ConfigError},
     error::Refusal,
 };
-
-/// Who asks, and what that one may do. Clones share the rights.
-#[derive(Debug, Clone)]
-pub(crate) struct Identity {
-    /// `anonymous` or `key:NAME`: publish keys count by it.
-    name: Arc<str>,
-    rights: Arc<Rights>,
-    anonymous: bool,
-}
-
-/// Patterns that cover what may be done. An empty list allows nothing.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Rights {
-    pub(crate) subscribe: Vec<Pattern>,
-    pub(crate) publish: Vec<Pattern>,
-    pub(crate) forget: Vec<Pattern>,
-}
-
-impl Identity {
-    pub(crate) fn new(name: &str, rights: Rights, anonymous: bool) -> Self {
-        Self {
-            name: name.into(),
-            rights: Arc::new(rights),
-            anonymous,
-        }
-    }
-
-    /// The name under which this one publishes.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Whether no credentials were shown.
-    pub(crate) fn is_anonymous(&self) -> bool {
-        self.anonymous
-    }
-
-    /// Whether there is anything at all that this one may do.
-    pub(crate) fn may_anything(&self) -> bool {
-        let Rights {
-            subscribe,
-            publish,
-            forget,
-        } = self.rights.as_ref();
-        !(subscribe.is_empty() && publish.is_empty() && forget.is_empty())
-    }
-
-    /// Whether there is any topic that this one may publish to; asked before a body is read.
-    pub(crate) fn may_publish_anywhere(&self) -> bool {
-        !self.rights.publish.is_empty()
-    }
-
-    /// Whether everything that the pattern can match may be read.
-    pub(crate) fn may_subscribe(&self, pattern: &Pattern) -> bool {
-        covers(&self.rights.subscribe, pattern)
-    }
-
-    /// Whether the topic may be published to. The gateway's own topics never.
-    pub(crate) fn may_publish(&self, topic: &Topic) -> bool {
-        !topic.is_reserved() && matches(&self.rights.publish, topic)
-    }
-
-    /// Whether the topic's events may be forgotten.
-    pub(crate) fn may_forget(&self, topic: &Topic) -> bool {
-        matches(&self.rights.forget, topic)
-    }
-
-    /// The refusal for a right that is missing.
-    pub(crate) fn refusal(&self) -> Refusal {
-        if self.anonymous {
-            Refusal::new(
-                Code::Unauthorized,
-                "this needs credentials: Authorization: Bearer KEY",
-            )
-        } else {
-            Refusal::new(
-                Code::Forbidden,
-                "these credentials do not give the right to do this",
-            )
-        }
-    }
-
-    /// Asks for the right to read all of these.
-    ///
-    /// # Errors
-    /// 401 or 403; the same whichever pattern it is.
-    pub(crate) fn require_subscribe(&self, patterns: &[Pattern]) -> Result<(), Refusal> {
-        if patterns.iter().all(|pattern| self.may_subscribe(pattern)) {
-            return Ok(());
-        }
-        Err(self.refusal())
-    }
-}
-
-fn covers(granted: &[Pattern], wanted: &Pattern) -> bool {
-    granted.iter().any(|pattern| pattern.covers(wanted))
-}
-
-fn matches(granted: &[Pattern], topic: &Topic) -> bool {
-    granted.iter().any(|pattern| pattern.matches(topic))
-}
 
 /// How clients prove who they are.
 #[derive(Debug)]
@@ -139,18 +43,20 @@ impl Auth {
             Some(anonymous) => Rights {
                 subscribe: anonymous.subscribe.clone(),
                 publish: anonymous.publish.clone(),
+                presence: anonymous.presence.clone(),
                 forget: Vec::new(),
             },
             None if loopback => Rights {
                 subscribe: everything(),
                 publish: everything(),
-                forget: Vec::new(),
+                ..Rights::default()
             },
             None => Rights::default(),
         };
+        let grants = Grants::new(config.authenticated.as_ref(), &config.roles)?;
         Ok(Self {
-            anonymous: Identity::new("anonymous", rights, true),
-            keys: Keys::new(&config.keys)?,
+            anonymous: Identity::anonymous(rights),
+            keys: Keys::new(&config.keys, &grants)?,
         })
     }
 
@@ -191,6 +97,8 @@ pub(crate) fn bad_credentials() -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use tidewire_protocol::Topic;
+
     use super::*;
     use crate::config::AnonymousConfig;
 
@@ -229,9 +137,9 @@ mod tests {
         let config = AuthConfig {
             anonymous: Some(AnonymousConfig {
                 subscribe: vec![pattern("public.>")],
-                publish: vec![],
+                ..AnonymousConfig::default()
             }),
-            keys: vec![],
+            ..AuthConfig::default()
         };
         let identity = anonymous(&config, true);
         assert!(identity.may_subscribe(&pattern("public.*")));

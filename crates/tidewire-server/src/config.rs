@@ -6,12 +6,17 @@
 //! checked by [`ServerConfig::check`], before a port is served. [`ConfigError`] has the key, the value, the accepted form.
 //! Source: protocol section 10.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
 
-use crate::{auth::Auth, limits::LimitsConfig, origin::Origins, tls::Tls};
+use crate::{
+    auth::{Auth, grant_pattern::GrantPattern},
+    limits::LimitsConfig,
+    origin::Origins,
+    tls::Tls,
+};
 
 /// Everything that [`crate::serve`] needs to know beside its sockets and its bus.
 #[derive(Debug, Clone)]
@@ -110,6 +115,13 @@ pub struct AuthConfig {
     /// loopback: everything but `forget` and the gateway's own topics; on any other address: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<AnonymousConfig>,
+    /// What everybody may do who has shown credentials, beside what these give: `[auth.authenticated]`. Default nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<RoleConfig>,
+    /// Named sets of rights: `[auth.roles.NAME]`, the name 1 to 100 of `A-Z a-z 0-9 _ - . @`. Given by the `roles` of a key
+    /// or of a token. Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, RoleConfig>,
     /// The API keys: `[[auth.keys]]`. Default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<KeyConfig>,
@@ -123,10 +135,27 @@ pub struct AnonymousConfig {
     pub subscribe: Vec<Pattern>,
     /// Patterns that may be published to. Default none.
     pub publish: Vec<Pattern>,
+    /// Patterns whose members may be seen. Default none.
+    pub presence: Vec<Pattern>,
 }
 
-/// One API key and its rights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A set of rights. `{sub}` in a pattern stands for the subject; where that is no single level of a topic, the pattern gives
+/// nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleConfig {
+    /// Patterns that may be subscribed and read. Default none.
+    pub subscribe: Vec<GrantPattern>,
+    /// Patterns that may be published to. Default none.
+    pub publish: Vec<GrantPattern>,
+    /// Patterns whose members may be seen. Default none.
+    pub presence: Vec<GrantPattern>,
+    /// Patterns whose events may be forgotten. Default none.
+    pub forget: Vec<GrantPattern>,
+}
+
+/// One API key and its rights. `{sub}` in a pattern stands for `key:NAME`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// Who holds it: 1 to 100 of `A-Z a-z 0-9 _ - . @`. Publish keys and rates count by this name.
@@ -135,13 +164,19 @@ pub struct KeyConfig {
     pub sha256: String,
     /// Patterns that may be published to. Default none.
     #[serde(default)]
-    pub publish: Vec<Pattern>,
+    pub publish: Vec<GrantPattern>,
     /// Patterns that may be subscribed and read. Default none.
     #[serde(default)]
-    pub subscribe: Vec<Pattern>,
+    pub subscribe: Vec<GrantPattern>,
     /// Patterns whose events may be forgotten. Default none.
     #[serde(default)]
-    pub forget: Vec<Pattern>,
+    pub forget: Vec<GrantPattern>,
+    /// Patterns whose members may be seen. Default none.
+    #[serde(default)]
+    pub presence: Vec<GrantPattern>,
+    /// Roles that it has beside: names of `[auth.roles.NAME]`. Default none. One that is not there is refused at the start.
+    #[serde(default)]
+    pub roles: Vec<String>,
 }
 
 /// A value that cannot work. The operator's mistake.

@@ -45,8 +45,10 @@ use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use auth::grant_pattern::GrantPattern;
 pub use config::{
-    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, ServerConfig, TlsConfig,
+    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, RoleConfig, ServerConfig,
+    TlsConfig,
 };
 pub use limits::LimitsConfig;
 pub use tls::{Tls, TlsError};

@@ -30,6 +30,8 @@ const WITHOUT_DEFAULT: &str = r#"
     cert = "cert.pem"
     key = "key.pem"
     [auth.anonymous]
+    [auth.authenticated]
+    [auth.roles.NAME]
     [[auth.keys]]
     name = "shop"
     sha256 = "2bb80d537b1da3e38bd30361aa855686bde0eacd7162fef6a25fe97bf527a25b"
