@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tidewire_bus::{Clock, Retention, RetentionRule, Session, SessionOptions};
 use tidewire_client::Transport;
 use tidewire_protocol::{Cursor, Epoch, Gap, GapReason, Pattern, StartAt, Topic};
-use tidewire_server::{AuthConfig, KeyConfig};
+use tidewire_server::{AuthConfig, GrantPattern, KeyConfig};
 use tidewire_tests::{Case, Engine, Gateway, Settings, within};
 
 /// Why `a.x` has lost its old events.
@@ -403,16 +403,17 @@ async fn history(gateway: &Gateway, path: &str) -> Value {
 
 /// Gives the holder of [`AUTHORIZATION`] the right to forget; everybody else may what they always may.
 fn let_forget(settings: &mut Settings) {
-    let all = vec![Pattern::parse(">").unwrap()];
+    let all = vec![GrantPattern::parse(">").unwrap()];
     settings.server.auth = AuthConfig {
-        anonymous: None,
         keys: vec![KeyConfig {
             name: "tests".into(),
             sha256: "e058567aec88596c0e58341bf112fe55029b19828eb2d2241b846b1af69fe6f2".into(),
             publish: all.clone(),
             subscribe: all.clone(),
             forget: all,
+            ..KeyConfig::default()
         }],
+        ..AuthConfig::default()
     };
 }
 

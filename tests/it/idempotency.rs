@@ -11,8 +11,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tidewire_bus::Clock;
 use tidewire_client::Transport;
-use tidewire_protocol::Pattern;
-use tidewire_server::{AuthConfig, KeyConfig};
+use tidewire_server::{AuthConfig, GrantPattern, KeyConfig};
 use tidewire_tests::{Engine, Executable, Frames, Gateway, within};
 
 /// Where one event can be published with a key of its own.
@@ -260,17 +259,16 @@ async fn fifty_publishes_with_one_key_at_once_are_one_event() {
 async fn a_key_counts_for_one_publisher_and_one_topic() {
     for engine in Engine::ALL {
         let gateway = Gateway::with(engine, |settings| {
-            let all = vec![Pattern::parse(">").unwrap()];
+            let all = vec![GrantPattern::parse(">").unwrap()];
             settings.server.auth = AuthConfig {
-                anonymous: None,
                 keys: vec![KeyConfig {
                     name: "tests".into(),
                     sha256: "e058567aec88596c0e58341bf112fe55029b19828eb2d2241b846b1af69fe6f2"
                         .into(),
                     publish: all,
-                    subscribe: Vec::new(),
-                    forget: Vec::new(),
+                    ..KeyConfig::default()
                 }],
+                ..AuthConfig::default()
             };
         });
         let key = ("Idempotency-Key", "same");

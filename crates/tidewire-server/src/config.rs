@@ -6,12 +6,20 @@
 //! checked by [`ServerConfig::check`], before a port is served. [`ConfigError`] has the key, the value, the accepted form.
 //! Source: protocol section 10.
 
-use std::{fmt, path::PathBuf, time::Duration};
+mod jwt;
+
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
 
-use crate::{auth::Auth, limits::LimitsConfig, origin::Origins, tls::Tls};
+pub use self::jwt::{JwtConfig, Secret};
+use crate::{
+    auth::{Auth, grant_pattern::GrantPattern},
+    limits::LimitsConfig,
+    origin::Origins,
+    tls::Tls,
+};
 
 /// Everything that [`crate::serve`] needs to know beside its sockets and its bus.
 #[derive(Debug, Clone)]
@@ -48,7 +56,7 @@ impl ServerConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
         Origins::new(&self.http.allowed_origins)?;
-        Auth::new(&self.auth, true)?;
+        Auth::check(&self.auth)?;
         Ok(())
     }
 }
@@ -103,16 +111,49 @@ pub struct TlsConfig {
 }
 
 /// Who may do what: `[auth]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// What a client without credentials may do: `[auth.anonymous]`. Default, while every public listener is on
     /// loopback: everything but `forget` and the gateway's own topics; on any other address: nothing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub anonymous: Option<AnonymousConfig>,
+    /// What everybody may do who has shown credentials, beside what these give: `[auth.authenticated]`. Default nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<RoleConfig>,
+    /// Named sets of rights: `[auth.roles.NAME]`, the name 1 to 100 of `A-Z a-z 0-9 _ - . @`. Given by the `roles` of a key
+    /// or of a token. Default none.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub roles: BTreeMap<String, RoleConfig>,
     /// The API keys: `[[auth.keys]]`. Default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<KeyConfig>,
+    /// Whose JSON Web Tokens are good: `[auth.jwt]`. Default none: no token is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
+    /// How long a ticket is good. Default 30 s, 1 s to 10 min. Later: 401.
+    #[serde(with = "humantime_serde")]
+    pub ticket_ttl: Duration,
+    /// Tickets that were given within `ticket_ttl`, of all subjects together. Default 100000. More: 503 with
+    /// `Retry-After`.
+    pub tickets_total: usize,
+    /// Tickets that were given to one subject within `ticket_ttl`. Default 100. More: 429 with `Retry-After`.
+    pub tickets_per_subject: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            anonymous: None,
+            authenticated: None,
+            roles: BTreeMap::new(),
+            keys: Vec::new(),
+            jwt: None,
+            ticket_ttl: Duration::from_secs(30),
+            tickets_total: 100_000,
+            tickets_per_subject: 100,
+        }
+    }
 }
 
 /// What a client without credentials may do. It never may forget.
@@ -123,10 +164,27 @@ pub struct AnonymousConfig {
     pub subscribe: Vec<Pattern>,
     /// Patterns that may be published to. Default none.
     pub publish: Vec<Pattern>,
+    /// Patterns whose members may be seen. Default none.
+    pub presence: Vec<Pattern>,
 }
 
-/// One API key and its rights.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// A set of rights. `{sub}` in a pattern stands for the subject; where that is no single level of a topic, the pattern gives
+/// nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RoleConfig {
+    /// Patterns that may be subscribed and read. Default none.
+    pub subscribe: Vec<GrantPattern>,
+    /// Patterns that may be published to. Default none.
+    pub publish: Vec<GrantPattern>,
+    /// Patterns whose members may be seen. Default none.
+    pub presence: Vec<GrantPattern>,
+    /// Patterns whose events may be forgotten. Default none.
+    pub forget: Vec<GrantPattern>,
+}
+
+/// One API key and its rights. `{sub}` in a pattern stands for `key:NAME`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeyConfig {
     /// Who holds it: 1 to 100 of `A-Z a-z 0-9 _ - . @`. Publish keys and rates count by this name.
@@ -135,13 +193,19 @@ pub struct KeyConfig {
     pub sha256: String,
     /// Patterns that may be published to. Default none.
     #[serde(default)]
-    pub publish: Vec<Pattern>,
+    pub publish: Vec<GrantPattern>,
     /// Patterns that may be subscribed and read. Default none.
     #[serde(default)]
-    pub subscribe: Vec<Pattern>,
+    pub subscribe: Vec<GrantPattern>,
     /// Patterns whose events may be forgotten. Default none.
     #[serde(default)]
-    pub forget: Vec<Pattern>,
+    pub forget: Vec<GrantPattern>,
+    /// Patterns whose members may be seen. Default none.
+    #[serde(default)]
+    pub presence: Vec<GrantPattern>,
+    /// Roles that it has beside: names of `[auth.roles.NAME]`. Default none. One that is not there is refused at the start.
+    #[serde(default)]
+    pub roles: Vec<String>,
 }
 
 /// A value that cannot work. The operator's mistake.
@@ -206,7 +270,7 @@ mod tests {
     #[test]
     fn an_unknown_key_and_a_bad_pattern_are_refused() {
         assert!(from_value::<LimitsConfig>(json!({"heart_beat": "15s"})).is_err());
-        assert!(from_value::<AuthConfig>(json!({"jwt": {}})).is_err());
+        assert!(from_value::<AuthConfig>(json!({"jwt": {"secret": "x"}})).is_err());
         assert!(from_value::<AnonymousConfig>(json!({"publish": ["a..b"]})).is_err());
     }
 

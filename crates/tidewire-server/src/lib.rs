@@ -30,6 +30,7 @@ mod origin;
 mod publish;
 mod read;
 mod router;
+mod ticket;
 mod tls;
 mod transport;
 
@@ -45,8 +46,13 @@ use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+pub use auth::{
+    Access, AccessError, GrantPattern, TokenError,
+    mint::{MintError, TokenRequest, mint},
+};
 pub use config::{
-    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, ServerConfig, TlsConfig,
+    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, JwtConfig, KeyConfig, RoleConfig, Secret,
+    ServerConfig, TlsConfig,
 };
 pub use limits::LimitsConfig;
 pub use tls::{Tls, TlsError};
@@ -151,6 +157,7 @@ impl Server {
 
         let connections = gateway.connections.clone();
         let door = Door::new(tls, connections, limits, gateway.drain.signal());
+        let _keys = gateway.auth.keep_keys_fresh();
         let front = Front::public(&gateway, router::routes(&gateway));
         let mut public = Running::default();
         for socket in listeners.public {

@@ -11,8 +11,12 @@ use std::collections::HashSet;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable, ConstantTimeEq};
 
-use super::{Identity, Rights};
-use crate::config::{ConfigError, KeyConfig};
+use super::{
+    Identity,
+    identity::key_subject,
+    rights::{A_NAME, Grants, is_name},
+};
+use crate::config::{ConfigError, KeyConfig, RoleConfig};
 
 /// The keys that are known.
 #[derive(Debug, Default)]
@@ -23,17 +27,16 @@ pub(crate) struct Keys {
 type DigestBytes = [u8; 32];
 
 impl Keys {
-    pub(crate) fn new(configured: &[KeyConfig]) -> Result<Self, ConfigError> {
+    pub(crate) fn new(configured: &[KeyConfig], grants: &Grants) -> Result<Self, ConfigError> {
         let mut names = HashSet::new();
         let known = configured
             .iter()
             .map(|key| {
                 if !is_name(&key.name) {
-                    let accepted = "1 to 100 of A-Z a-z 0-9 _ - . @";
                     return Err(ConfigError::new(
                         "auth.keys.name",
                         key.name.escape_debug(),
-                        accepted,
+                        A_NAME,
                     ));
                 }
                 if !names.insert(key.name.as_str()) {
@@ -52,15 +55,20 @@ impl Keys {
                         "the SHA-256 of the key, 64 hexadecimal digits",
                     )
                 })?;
-                let rights = Rights {
+                if let Some(role) = key.roles.iter().find(|role| !grants.has_role(role)) {
+                    let at = format!("auth.keys.roles of \"{}\"", key.name);
+                    let accepted = "names of [auth.roles.NAME] tables";
+                    return Err(ConfigError::new(at, role.escape_debug(), accepted));
+                }
+                let own = RoleConfig {
                     subscribe: key.subscribe.clone(),
                     publish: key.publish.clone(),
+                    presence: key.presence.clone(),
                     forget: key.forget.clone(),
                 };
-                Ok((
-                    digest,
-                    Identity::new(&format!("key:{}", key.name), rights, false),
-                ))
+                let subject = key_subject(&key.name);
+                let rights = grants.rights(&subject, own.for_subject(&subject), &key.roles);
+                Ok((digest, Identity::of_key(&key.name, rights)))
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { known })
@@ -82,13 +90,6 @@ impl Keys {
         let place = usize::try_from(place).ok()?;
         self.known.get(place).map(|(_, identity)| identity.clone())
     }
-}
-
-fn is_name(text: &str) -> bool {
-    (1..=100).contains(&text.len())
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.@".contains(&byte))
 }
 
 fn read_digest(hex: &str) -> Option<DigestBytes> {
@@ -115,19 +116,21 @@ mod tests {
         KeyConfig {
             name: name.into(),
             sha256: sha256.into(),
-            publish: vec![],
-            subscribe: vec![],
-            forget: vec![],
+            ..KeyConfig::default()
         }
+    }
+
+    fn keys(configured: &[KeyConfig]) -> Result<Keys, ConfigError> {
+        Keys::new(configured, &Grants::default())
     }
 
     #[test]
     fn a_token_finds_its_own_key_only() {
-        let keys = Keys::new(&[key("shop", SECRET), key("stock", OTHER)]).unwrap();
-        assert_eq!(keys.find("secret").unwrap().name(), "key:shop");
-        assert_eq!(keys.find("other").unwrap().name(), "key:stock");
-        assert!(keys.find("Secret").is_none());
-        assert!(keys.find("").is_none());
+        let known = keys(&[key("shop", SECRET), key("stock", OTHER)]).unwrap();
+        assert_eq!(known.find("secret").unwrap().name(), "key:shop");
+        assert_eq!(known.find("other").unwrap().name(), "key:stock");
+        assert!(known.find("Secret").is_none());
+        assert!(known.find("").is_none());
     }
 
     #[test]
@@ -137,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_key_in_place_of_its_digest_is_refused_and_not_shown() {
-        let error = Keys::new(&[key("shop", "my-secret-key")])
+        let error = keys(&[key("shop", "my-secret-key")])
             .unwrap_err()
             .to_string();
         assert!(
@@ -147,9 +150,17 @@ mod tests {
     }
 
     #[test]
+    fn a_role_that_is_not_there_is_refused() {
+        let mut shop = key("shop", SECRET);
+        shop.roles = vec!["editor".to_owned()];
+        let error = keys(&[shop]).unwrap_err().to_string();
+        assert!(error.contains("editor"), "{error}");
+    }
+
+    #[test]
     fn names_are_unique_and_plain() {
-        assert!(Keys::new(&[key("shop", SECRET), key("shop", OTHER)]).is_err());
-        assert!(Keys::new(&[key("", SECRET)]).is_err());
-        assert!(Keys::new(&[key("a b", SECRET)]).is_err());
+        assert!(keys(&[key("shop", SECRET), key("shop", OTHER)]).is_err());
+        assert!(keys(&[key("", SECRET)]).is_err());
+        assert!(keys(&[key("a b", SECRET)]).is_err());
     }
 }

@@ -3,7 +3,7 @@
 //! Shape: one read with a time limit, written as one JSON object. The server keeps nothing between two polls.
 //! Bound: `wait` and `limit` of the request, `delivery_max_bytes`.
 //! Failure: a read that fails is 503 `unavailable`, never an empty success. While draining a held poll answers at once,
-//! with its cursor.
+//! with its cursor. A token that expires meanwhile ends it with 401.
 //! Source: protocol section 3.2.
 
 use std::time::Duration;
@@ -19,10 +19,15 @@ use http::{
     header::{CONTENT_TYPE, ETAG},
 };
 use tidewire_bus::{Batch, SessionOptions};
-use tidewire_protocol::{CloseReason, Pattern, StartAt, encode_poll};
+use tidewire_protocol::{CloseReason, Code, Pattern, StartAt, encode_poll};
 
 use super::{Opening, Seat, Transport, options};
-use crate::{error::Refusal, gateway::Shared, listener::Peer};
+use crate::{
+    auth::{Expiry, Shown},
+    error::Refusal,
+    gateway::Shared,
+    listener::Peer,
+};
 
 /// A poll that may be held: all that is kept of its request.
 pub(crate) struct Held {
@@ -32,6 +37,7 @@ pub(crate) struct Held {
     start: StartAt,
     options: SessionOptions,
     wait: Duration,
+    expiry: Expiry,
 }
 
 /// `GET /poll`, as far as it can be served at once.
@@ -45,7 +51,7 @@ pub(crate) fn open(
 ) -> Result<Held, Box<Response>> {
     let refuse = |refusal: Refusal| Box::new(refusal.into_response());
     let opening =
-        Opening::read(gateway, request.headers(), request.uri().query()).map_err(refuse)?;
+        Opening::read(gateway, Shown::of(request), request.uri().query()).map_err(refuse)?;
     opening.require_topics().map_err(refuse)?;
     let start = opening.start();
     if start == StartAt::Now {
@@ -67,6 +73,7 @@ pub(crate) fn open(
             Method::HEAD => Duration::ZERO,
             _ => opening.query.wait,
         },
+        expiry: gateway.auth.expiry(&opening.identity),
         topics: opening.query.topics,
     })
 }
@@ -80,9 +87,13 @@ impl Held {
         }
         let read = tokio::select! {
             biased;
-            read = session.next_within(self.wait) => read,
+            read = session.next_within(self.expiry.within(self.wait)) => read,
             () = self.gateway.drain.begun() => Ok(None),
         };
+        if self.expiry.has_come() {
+            self.seat.end(CloseReason::TokenExpired);
+            return Refusal::new(Code::Unauthorized, "the token has expired").into_response();
+        }
         let response = match read {
             Ok(Some(batch)) => {
                 self.seat.delivered(&batch);

@@ -32,7 +32,11 @@ use self::{
 };
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
-    auth::Identity, error::Refusal, gateway::Shared, limits::bucket::Bucket, listener::Peer,
+    auth::{Identity, Shown},
+    error::Refusal,
+    gateway::Shared,
+    limits::bucket::Bucket,
+    listener::Peer,
 };
 
 pub(crate) use echo::echo;
@@ -54,7 +58,7 @@ async fn opened(
     parts: &Parts,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let opening = Opening::read(gateway, &parts.headers, parts.uri.query())?;
+    let opening = Opening::read(gateway, Shown::of_parts(parts), parts.uri.query())?;
     let wanted = Wanted::of(gateway, opening)?;
     let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket) else {
         return Ok(upgrade.accept(turn_away));
@@ -148,6 +152,7 @@ impl Prepared {
             frames: Bucket::new(limits.frames_per_second, now),
             auth_deadline: must_prove.then(|| now + limits.auth_timeout),
             next_ping: now + limits.heartbeat,
+            expiry: self.gateway.auth.expiry(&self.identity),
             unanswered: 0,
             skipped: Skipped::default(),
             seat,

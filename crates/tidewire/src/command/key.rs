@@ -36,9 +36,7 @@ fn entry(name: &str, key: &str) -> Result<String> {
     config.auth.keys.push(KeyConfig {
         name: name.into(),
         sha256: digest.clone(),
-        publish: Vec::new(),
-        subscribe: Vec::new(),
-        forget: Vec::new(),
+        ..KeyConfig::default()
     });
     config.check()?;
     Ok(format!(

@@ -154,7 +154,8 @@ fn known() -> Vec<String> {
 }
 
 fn shown(path: &[String], value: &Value) -> String {
-    if path.first().is_some_and(|table| table == "auth") && path.iter().any(|key| key == "keys") {
+    let is_secret = |key: &String| key == "keys" || key == "hs256_secret";
+    if path.first().is_some_and(|table| table == "auth") && path.iter().any(is_secret) {
         return "(hidden)".into();
     }
     toml::Value::try_from(value).map_or_else(|_| "(unreadable)".into(), |value| value.to_string())
@@ -187,7 +188,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 17] = [
+const FORMS: [(&str, &str); 26] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -200,7 +201,22 @@ const FORMS: [(&str, &str); 17] = [
     ("topics", "a topic or pattern such as \"ticker.>\""),
     ("subscribe", SOME_PATTERNS),
     ("publish", SOME_PATTERNS),
+    ("presence", SOME_PATTERNS),
     ("forget", SOME_PATTERNS),
+    (
+        "roles",
+        "tables [auth.roles.NAME], and in a key a list of such names",
+    ),
+    ("hs256_secret", "a text of at least 16 bytes"),
+    ("public_key_file", "a path such as \"/etc/tidewire/id.pem\""),
+    (
+        "jwks_url",
+        "an address such as \"https://id.example.com/keys\"",
+    ),
+    ("leeway", A_DURATION),
+    ("jwks_refresh", A_DURATION),
+    ("jwks_pause", A_DURATION),
+    ("ticket_ttl", A_DURATION),
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),
