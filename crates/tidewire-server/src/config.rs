@@ -11,7 +11,12 @@ use std::{fmt, path::PathBuf, time::Duration};
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
 
-use crate::{auth::Auth, limits::LimitsConfig, origin::Origins, tls::Tls};
+use crate::{
+    auth::Auth,
+    limits::LimitsConfig,
+    origin::Origins,
+    tls::{Tls, TlsOptions},
+};
 
 /// Everything that [`crate::serve`] needs to know beside its sockets and its bus.
 #[derive(Debug, Clone)]
@@ -24,6 +29,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How the public listeners speak TLS.
     pub tls: Tls,
+    /// What holds whichever way they do.
+    pub tls_options: TlsOptions,
     /// Serves `/echo`, for conformance suites. Default no.
     pub conformance_echo: bool,
 }
@@ -37,6 +44,7 @@ impl ServerConfig {
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
             tls,
+            tls_options: TlsOptions::default(),
             conformance_echo: false,
         }
     }
@@ -86,20 +94,6 @@ impl Default for HttpConfig {
             web_dir: None,
         }
     }
-}
-
-/// The certificate of the public listeners: `[tls]`.
-///
-/// Both or neither. Neither: a certificate for `localhost` is made and kept in the data folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// PEM file with the certificate chain, the server's own first. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert: Option<PathBuf>,
-    /// PEM file with the private key; refused at the start when everybody on the machine can read it. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
 }
 
 /// Who may do what: `[auth]`.

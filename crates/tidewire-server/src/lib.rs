@@ -36,26 +36,23 @@ mod transport;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
-use rustls::ServerConfig as TlsServerConfig;
 use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use config::{
-    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, ServerConfig, TlsConfig,
-};
+pub use config::{AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, ServerConfig};
 pub use limits::LimitsConfig;
-pub use tls::{Tls, TlsError};
+pub use tls::{ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions};
 
 use crate::{
     front::Front,
     gateway::{Gateway, Shared},
     limits::quota::Quota,
     listener::{Door, Http},
+    tls::{Handshakes, Watch},
 };
 
 /// Sockets that are bound already: tests take port 0, the binary says which port is in use before anything starts.
@@ -104,7 +101,8 @@ pub async fn serve(
 /// A gateway that is ready to serve: everything that can go wrong at a start has gone right.
 pub struct Server {
     gateway: Shared,
-    tls: Option<Arc<TlsServerConfig>>,
+    tls: Option<(Handshakes, Watch)>,
+    reload: Reload,
     listeners: Listeners,
 }
 
@@ -126,9 +124,16 @@ impl Server {
             .all(|address| address.ip().to_canonical().is_loopback());
         Ok(Self {
             gateway: Gateway::new(config, bus, loopback)?,
-            tls: tls::config(&config.tls)?,
+            tls: tls::open(&config.tls, &config.tls_options)?,
+            reload: Reload::default(),
             listeners,
         })
+    }
+
+    /// Asks this gateway to look at its certificate files at once; it may be kept while the gateway runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until the token is cancelled, then drains: readiness off, no new connections, `bye` to the sessions, time for
@@ -143,12 +148,19 @@ impl Server {
         let Self {
             gateway,
             tls,
+            reload,
             listeners,
         } = self;
         let limits = &gateway.limits;
         // Sessions of a dropped call end too; their tasks are not all ours.
         let _cut = CutOnDrop(gateway.clone());
 
+        // Dropped with this call.
+        let mut tasks = JoinSet::new();
+        let tls = tls.map(|(handshakes, watch)| {
+            tasks.spawn(watch.run(reload, gateway.clone()));
+            handshakes
+        });
         let connections = gateway.connections.clone();
         let door = Door::new(tls, connections, limits, gateway.drain.signal());
         let front = Front::public(&gateway, router::routes(&gateway));

@@ -24,7 +24,6 @@ use std::{
     time::Duration,
 };
 
-use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -39,9 +38,12 @@ use self::{
     tls_stream::TlsStream,
 };
 use crate::front::Front;
-use crate::limits::{
-    LimitsConfig,
-    quota::{Permit, Quota},
+use crate::{
+    limits::{
+        LimitsConfig,
+        quota::{Permit, Quota},
+    },
+    tls::Handshakes,
 };
 
 /// Who is at the other end of a connection; every request carries it as an extension.
@@ -126,7 +128,7 @@ fn is_of_the_peer(error: &io::Error) -> bool {
 /// Who is let in through one kind of listener.
 #[derive(Clone)]
 pub(crate) struct Door {
-    tls: Option<Arc<ServerConfig>>,
+    tls: Option<Handshakes>,
     connections: Arc<Quota>,
     /// A few more than the cap, who are told why they are sent away.
     excess: Arc<Quota>,
@@ -139,7 +141,7 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn new(
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<Handshakes>,
         connections: Arc<Quota>,
         limits: &LimitsConfig,
         closed: CancellationToken,
@@ -168,7 +170,10 @@ impl Door {
         let secure = self.tls.is_some();
         let stream = match self.tls {
             Some(tls) => {
-                let accepted = timeout(self.handshake_timeout, TlsStream::accept(tls, wire));
+                let accepted = timeout(
+                    self.handshake_timeout,
+                    TlsStream::accept(tls.config(), wire),
+                );
                 Stream::Tls(accepted.await??)
             }
             None => Stream::Plain(wire),

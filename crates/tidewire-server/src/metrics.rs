@@ -45,6 +45,8 @@ pub(crate) struct Metrics {
     ends: Family<EndLabel, Counter>,
     /// Panics that were caught: each is a bug.
     panics: Counter,
+    /// Changed certificates, by what became of them.
+    reloads: Family<OutcomeLabel, Counter>,
     /// What the bus says of itself.
     bus: BusGauges,
     /// Resident memory of the process, in bytes.
@@ -69,6 +71,11 @@ struct CodeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -125,6 +132,12 @@ impl Metrics {
             "Panics that were caught; each is a bug",
             panics.clone(),
         );
+        let reloads = Family::default();
+        registry.register(
+            "tls_reloads",
+            "Changed certificates by outcome: taken, refused",
+            reloads.clone(),
+        );
         let resident = Gauge::default();
         registry.register(
             "process_resident_bytes",
@@ -143,6 +156,7 @@ impl Metrics {
             append,
             ends,
             panics,
+            reloads,
             bus,
             resident,
         }
@@ -201,6 +215,20 @@ impl Metrics {
     /// A panic was caught.
     pub(crate) fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// A changed certificate is in use.
+    pub(crate) fn certificate_taken(&self) {
+        self.reloaded("taken");
+    }
+
+    /// A changed certificate cannot be used; the old one stays.
+    pub(crate) fn certificate_refused(&self) {
+        self.reloaded("refused");
+    }
+
+    fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// All of it as text.

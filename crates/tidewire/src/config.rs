@@ -202,6 +202,7 @@ impl Config {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
+            tls_options: self.tls.options()?,
             conformance_echo: false,
         })
     }

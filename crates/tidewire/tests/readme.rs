@@ -29,6 +29,8 @@ const WITHOUT_DEFAULT: &str = r#"
     [tls]
     cert = "cert.pem"
     key = "key.pem"
+    client_cert = "required"
+    client_ca = "clients.pem"
     [auth.anonymous]
     [[auth.keys]]
     name = "shop"

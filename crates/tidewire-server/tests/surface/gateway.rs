@@ -9,8 +9,10 @@ use std::{
 
 use reqwest::{Client, RequestBuilder, Response};
 use rustls::{
-    ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer,
-    pki_types::pem::PemObject,
+    ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -32,8 +34,9 @@ pub(crate) struct Gateway {
     pub(crate) bus: Bus,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
+    /// Where the certificate and its key lie.
+    pub(crate) folder: TempDir,
     root: CertificateDer<'static>,
-    _folder: TempDir,
 }
 
 impl Gateway {
@@ -67,8 +70,8 @@ impl Gateway {
             bus,
             shutdown,
             served,
+            folder,
             root: CertificateDer::from_pem_slice(&pem).unwrap(),
-            _folder: folder,
         }
     }
 
@@ -77,16 +80,14 @@ impl Gateway {
     }
 
     pub(crate) fn tls(&self, alpn: &[&[u8]]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
-        let mut config =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let mut config = trusting(&self.root).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config
+    }
+
+    /// Of the certificate that the gateway had at its start.
+    pub(crate) fn root(&self) -> &CertificateDer<'static> {
+        &self.root
     }
 
     /// A client that may use HTTP/2.
@@ -168,6 +169,18 @@ impl Gateway {
             .await
             .unwrap_or_else(|_| panic!("never counted: {line}"));
     }
+}
+
+/// A client's TLS that trusts this certificate only.
+pub(crate) fn trusting(
+    root: &CertificateDer<'static>,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 pub(crate) async fn sent(request: RequestBuilder) -> Response {

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use tidewire_bus::{Bus, DiskEngine, Engine, MemoryEngine};
-use tidewire_server::{Listeners, Server, ServerConfig};
+use tidewire_server::{Listeners, Reload, Server, ServerConfig};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -40,6 +40,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
         ..config.server()?
     };
     let server = Server::new(&settings, bus.clone(), listeners)?;
+    reload_on_signal(server.reload())?;
 
     output::print(&announcement)?;
     log::release();
@@ -92,6 +93,18 @@ fn on_signal() -> Result<CancellationToken> {
         process::exit(128 + number);
     });
     Ok(shutdown)
+}
+
+/// SIGHUP looks at the certificate files at once. It never ends the process, also where there are none.
+fn reload_on_signal(reload: Reload) -> Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            tracing::info!("certificate files are looked at");
+            reload.now();
+        }
+    });
+    Ok(())
 }
 
 async fn any(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {

@@ -15,18 +15,19 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client};
 
 use super::*;
-use crate::tls::{self, Tls};
+use crate::tls::{self, Tls, TlsOptions};
 
 /// The gateway's own configuration, and a client's that trusts it.
 pub(super) static SERVER: LazyLock<(Arc<ServerConfig>, RootCertStore)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let config = tls::config(&Tls::SelfSigned {
+    let tls = Tls::SelfSigned {
         folder: folder.path().to_owned(),
-    });
+    };
+    let (handshakes, _) = tls::open(&tls, &TlsOptions::default()).unwrap().unwrap();
     let mut trusted = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap();
     trusted.add(certificate).unwrap();
-    (config.unwrap().unwrap(), trusted)
+    (handshakes.config(), trusted)
 });
 
 pub(super) fn client_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
