@@ -22,13 +22,16 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderValue, Method, Version,
+    HeaderValue, Method, StatusCode, Version,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        ALLOW, CACHE_CONTROL, CONNECTION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, UPGRADE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use tidewire_protocol::Code;
+use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt;
 
 use crate::{
@@ -82,8 +85,15 @@ impl Front {
     /// is not to be held, and the future is what a held poll costs.
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Answer {
         let gateway = self.0.gateway.clone();
+        let asks = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
+        let upgrade = asks.then(|| request.extensions().get().cloned());
         let begun = catch_unwind(AssertUnwindSafe(|| self.begin(request, peer)));
-        begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))))
+        let answer =
+            begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))));
+        match upgrade {
+            None => answer,
+            Some(upgrade) => Box::pin(answer.map(|response| unless_switched(response, upgrade))),
+        }
     }
 
     fn begin(&self, request: Request, peer: Peer) -> Answer {
@@ -140,6 +150,30 @@ impl Front {
             _ => border.run(routed(self.clone(), request, host, peer)),
         }
     }
+}
+
+/// Ends the connection with an answer that does not switch: behind such a request nothing was looked at any more
+/// (`listener/framing.rs`). hyper gives the connection away as if it had switched, so the goodbye is ours.
+fn unless_switched(mut response: Response, upgrade: Option<OnUpgrade>) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Beside `Upgrade`, with which a 426 names what it would switch to.
+        let close = match response.headers().get(CONNECTION) {
+            Some(value) if value.as_bytes().eq_ignore_ascii_case(b"upgrade") => "Upgrade, close",
+            _ => "close",
+        };
+        let close = HeaderValue::from_static(close);
+        response.headers_mut().insert(CONNECTION, close);
+        // HTTP/1.0 has no upgrades.
+        if let Some(upgrade) = upgrade {
+            tokio::spawn(async move {
+                if let Ok(connection) = upgrade.await {
+                    // Whether it arrives makes no difference any more; the stream's own deadline bounds it.
+                    let _ = TokioIo::new(connection).shutdown().await;
+                }
+            });
+        }
+    }
+    response
 }
 
 /// What is answered by the routes of the port.
