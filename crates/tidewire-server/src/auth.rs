@@ -51,6 +51,11 @@ impl Identity {
         &self.name
     }
 
+    /// Whose sessions are counted together; nobody's without credentials.
+    pub(crate) fn subject(&self) -> Option<Arc<str>> {
+        (!self.anonymous).then(|| Arc::clone(&self.name))
+    }
+
     /// Whether no credentials were shown.
     pub(crate) fn is_anonymous(&self) -> bool {
         self.anonymous

@@ -6,7 +6,7 @@
 //! checked by [`ServerConfig::check`], before a port is served. [`ConfigError`] has the key, the value, the accepted form.
 //! Source: protocol section 10.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
@@ -15,6 +15,7 @@ use crate::{
     auth::Auth,
     limits::LimitsConfig,
     origin::Origins,
+    proxy::{ForwardedHeader, Proxies},
     tls::{Tls, TlsOptions},
 };
 
@@ -56,6 +57,7 @@ impl ServerConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
         Origins::new(&self.http.allowed_origins)?;
+        Proxies::new(&self.http)?;
         Auth::new(&self.auth, true)?;
         Ok(())
     }
@@ -72,6 +74,18 @@ pub struct HttpConfig {
     /// Names beside the loopback ones under which the admin port may be called, such as `gateway.internal`. Default
     /// none. Any other Host gets 403: it would be a page that was made to point here.
     pub admin_hosts: Vec<String>,
+    /// Networks of proxies whose word on the client's address counts, such as `10.0.0.0/8`. Default none. From anybody else a
+    /// forwarded address changes nothing.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they write it: `x-forwarded-for` (default) or `forwarded` (RFC 7239). The other is never read.
+    pub forwarded_header: ForwardedHeader,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2. Default false. One that
+    /// does not is closed; so is one whose header is not there within `handshake_timeout`.
+    pub proxy_protocol: bool,
+    /// An address for plain HTTP that only redirects to the first public one, such as `0.0.0.0:80`. Default none. GET and
+    /// HEAD get 308, anything else 403.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_listen: Option<SocketAddr>,
     /// How long a browser remembers to use TLS only (`Strict-Transport-Security`). Default 365 days; `"0s"` sends no
     /// such header. Never sent without TLS.
     #[serde(with = "humantime_serde")]
@@ -89,6 +103,10 @@ impl Default for HttpConfig {
         Self {
             allowed_origins: Vec::new(),
             admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
+            redirect_listen: None,
             hsts: Duration::from_secs(365 * 24 * 60 * 60),
             websocket_deflate: true,
             web_dir: None,

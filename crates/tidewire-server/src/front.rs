@@ -73,12 +73,22 @@ impl Front {
         Self::new(gateway, routes, false)
     }
 
+    /// For those who come without TLS.
+    pub(crate) fn redirect(gateway: &Shared, routes: Router) -> Self {
+        Self::new(gateway, routes, false)
+    }
+
     fn new(gateway: &Shared, routes: Router, is_public: bool) -> Self {
         Self(Arc::new(Port {
             gateway: gateway.clone(),
             routes,
             is_public,
         }))
+    }
+
+    /// What the handlers share.
+    pub(crate) fn gateway(&self) -> &Shared {
+        &self.0.gateway
     }
 
     /// Answers one request. What can be done at once is done at once: the request lies in the buffer of its connection and
@@ -96,7 +106,13 @@ impl Front {
         }
     }
 
-    fn begin(&self, request: Request, peer: Peer) -> Answer {
+    fn begin(&self, request: Request, mut peer: Peer) -> Answer {
+        if peer.is_proxy {
+            let proxies = &self.0.gateway.proxies;
+            let client = proxies.client(request.headers(), peer.address.ip());
+            // The port is the proxy's affair; nobody asks for it.
+            peer.address = (client, 0).into();
+        }
         let host = HostName::of(&request);
         // Whatever else a sender without a Host has put on the line is not to be trusted either.
         // HTTP/2 has no such header.
@@ -284,6 +300,7 @@ mod tests {
             .insert(http::header::HOST, HeaderValue::from_static("a"));
         let peer = Peer {
             address: ([127, 0, 0, 1], 1).into(),
+            is_proxy: false,
             secure: true,
             over_capacity: false,
             too_slow: Arc::default(),

@@ -26,6 +26,7 @@ const WITHOUT_DEFAULT: &str = r#"
     max_age = "1h"
     [http]
     web_dir = "pages"
+    redirect_listen = "127.0.0.1:8080"
     [tls]
     cert = "cert.pem"
     key = "key.pem"

@@ -31,6 +31,7 @@ pub(crate) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) redirect: SocketAddr,
     pub(crate) bus: Bus,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
@@ -55,10 +56,13 @@ impl Gateway {
         let bus = Bus::start(Arc::new(engine), BusConfig::default());
         let public = TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let redirect = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        let redirect_address = redirect.local_addr().unwrap();
         let listeners = Listeners {
             public: vec![public],
             admin: Some(admin),
+            redirect: Some(redirect),
         };
         let shutdown = CancellationToken::new();
         let server = Server::new(&config, bus.clone(), listeners).unwrap();
@@ -67,6 +71,7 @@ impl Gateway {
         Self {
             address,
             admin: admin_address,
+            redirect: redirect_address,
             bus,
             shutdown,
             served,

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use tidewire_bus::{Bus, DiskEngine, Engine, MemoryEngine};
-use tidewire_server::{Listeners, Reload, Server, ServerConfig};
+use tidewire_server::{Listeners, Reload, Server, ServerConfig, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use crate::{
 pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
     let config = load(flags)?;
     log::start()?;
+    raise_open_files();
     let shutdown = on_signal()?;
     let listeners = bind(&config)?;
     let announcement = announcement(&config, &listeners)?;
@@ -57,6 +58,12 @@ fn bind(config: &Config) -> Result<Listeners> {
     Ok(Listeners {
         public: public.collect::<Result<_>>()?,
         admin: config.admin.as_ref().map(listener).transpose()?,
+        redirect: config
+            .http
+            .redirect_listen
+            .as_ref()
+            .map(listener)
+            .transpose()?,
     })
 }
 

@@ -15,7 +15,7 @@ use tidewire_protocol::{
 use tidewire_websocket::Message;
 
 use super::{connection::Connection, socket::End};
-use crate::{error::Refusal, publish};
+use crate::{error::Refusal, limits::limit::Limit, publish};
 
 type Reference = Option<Box<RawValue>>;
 
@@ -29,6 +29,7 @@ impl Connection {
             .take(self.gateway.limits.frames_per_second, Instant::now())
             .is_err()
         {
+            self.gateway.metrics.refused(Limit::FramesPerSecond);
             return Err(End::Say(CloseReason::RateLimited));
         }
         let text = match heard {
@@ -156,6 +157,9 @@ impl Connection {
                 "this session belongs to another; open a new one",
             );
             return self.refuse(&reference, &refusal).await;
+        }
+        if !self.seat.belongs_to(&identity) {
+            return Err(End::Say(CloseReason::OverCapacity));
         }
         self.identity = identity;
         self.auth_deadline = None;
