@@ -49,14 +49,14 @@ pub use config::{AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig
 pub use limits::{LimitsConfig, descriptors::raise_open_files};
 pub use proxy::ForwardedHeader;
 pub use tls::{
-    ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
+    AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
 };
 
 use crate::{
     front::Front,
     gateway::{Gateway, Shared},
     listener::{Door, Http},
-    tls::{Handshakes, Watch},
+    tls::{Handshakes, Upkeep},
 };
 
 /// Sockets that are bound already: tests take port 0, the binary says which port is in use before anything starts.
@@ -107,7 +107,7 @@ pub async fn serve(
 /// A gateway that is ready to serve: everything that can go wrong at a start has gone right.
 pub struct Server {
     gateway: Shared,
-    tls: Option<(Handshakes, Watch)>,
+    tls: Option<(Handshakes, Upkeep)>,
     reload: Reload,
     listeners: Listeners,
 }
@@ -163,8 +163,8 @@ impl Server {
 
         // Dropped with this call.
         let mut tasks = JoinSet::new();
-        let tls = tls.map(|(handshakes, watch)| {
-            tasks.spawn(watch.run(reload, gateway.clone()));
+        let tls = tls.map(|(handshakes, upkeep)| {
+            tasks.spawn(upkeep.run(reload, gateway.clone()));
             handshakes
         });
         let door = Door::public(&gateway, tls);

@@ -1,12 +1,14 @@
 //! Certificates, and how the public listeners speak TLS.
 //!
 //! Shape: [`Tls`] says where the certificate comes from, [`TlsOptions`] what holds wherever it comes from; [`open`] turns both
-//! into what a listener needs: [`Handshakes`], and the [`Watch`] that keeps them up to date. Files are looked at again and
-//! again (`reload`); without configured ones a certificate of our own is made and kept (`self_signed`).
+//! into what a listener needs: [`Handshakes`], and the [`Upkeep`] that keeps them up to date. Files are looked at again and
+//! again (`reload`), an authority is asked for a certificate and its renewal (`acme`); without either a certificate of our
+//! own is made and kept (`self_signed`).
 //! Failure: a file that cannot be read or does not fit stops the start and is named; later it is refused, and what is in use
 //! stays.
 //! Source: protocol sections 9 and 10; hazards part 1 row 22, part 2 row 17.
 
+mod acme;
 mod config;
 mod error;
 mod files;
@@ -16,13 +18,15 @@ mod self_signed;
 
 use std::path::PathBuf;
 
-use self::files::Files;
+pub(crate) use self::handshakes::Handshakes;
 pub use self::{
+    acme::AcmeConfig,
     config::{ClientCert, ClientCertificates, TlsConfig, TlsOptions},
     error::TlsError,
     reload::Reload,
 };
-pub(crate) use self::{handshakes::Handshakes, reload::Watch};
+use self::{acme::Orders, files::Files, reload::Watch};
+use crate::gateway::Shared;
 
 /// How the public listeners speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +43,34 @@ pub enum Tls {
         /// The private key.
         key: PathBuf,
     },
+    /// With certificates of an authority.
+    Acme {
+        /// Whom to ask, and for what.
+        config: AcmeConfig,
+        /// Where the account and the certificate are kept; usually `DATA-DIR/acme`.
+        folder: PathBuf,
+    },
     /// Not at all: plain HTTP, for use behind a TLS proxy.
     None,
+}
+
+/// What keeps the certificate up to date while the gateway runs.
+pub(crate) enum Upkeep {
+    /// Looks at files.
+    Files(Box<Watch>),
+    /// Asks an authority.
+    Authority(Box<Orders>),
+}
+
+impl Upkeep {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self, told: Reload, gateway: Shared) {
+        match self {
+            Self::Files(watch) => watch.run(told, gateway).await,
+            // Nothing to look at: what the authority gives is used at once.
+            Self::Authority(orders) => orders.run(gateway).await,
+        }
+    }
 }
 
 /// What a listener needs to speak TLS, and what keeps it up to date; `None` for plain HTTP.
@@ -50,13 +80,19 @@ pub enum Tls {
 pub(crate) fn open(
     tls: &Tls,
     options: &TlsOptions,
-) -> Result<Option<(Handshakes, Watch)>, TlsError> {
+) -> Result<Option<(Handshakes, Upkeep)>, TlsError> {
     let (cert, key) = match tls {
         Tls::None => return Ok(None),
+        Tls::Acme { config, folder } => {
+            let (server, orders) = Orders::open(config, folder, options)?;
+            let upkeep = Upkeep::Authority(Box::new(orders));
+            return Ok(Some((Handshakes::new(server), upkeep)));
+        }
         Tls::Files { cert, key } => (cert.clone(), key.clone()),
         Tls::SelfSigned { folder } => self_signed::keep(folder)?,
     };
-    Watch::open(Files { cert, key }, options.clone()).map(Some)
+    let (handshakes, watch) = Watch::open(Files { cert, key }, options.clone())?;
+    Ok(Some((handshakes, Upkeep::Files(Box::new(watch)))))
 }
 
 #[cfg(test)]

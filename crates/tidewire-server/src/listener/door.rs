@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -162,7 +162,12 @@ impl Door {
             Some(tls) => {
                 let accepted = TlsStream::accept(tls.config(), wire);
                 let time = limits.handshake_timeout;
-                let stream = self.within(time, Limit::HandshakeTimeout, accepted).await?;
+                let mut stream = self.within(time, Limit::HandshakeTimeout, accepted).await?;
+                if stream.is_challenge() {
+                    // RFC 8737 section 3: nothing is said on such a connection.
+                    stream.shutdown().await?;
+                    return Err(io::Error::other("an authority looked for its proof"));
+                }
                 Stream::Tls(stream)
             }
             None => Stream::Plain(wire),

@@ -12,7 +12,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Tls, TlsError};
+use super::{AcmeConfig, Tls, TlsError};
 use crate::config::ConfigError;
 
 /// The certificate of the public listeners: `[tls]`.
@@ -36,6 +36,9 @@ pub struct TlsConfig {
     /// PEM file with the authorities of client certificates; with `client_cert` only. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
+    /// A certificate from an authority, instead of `cert` and `key`: `[tls.acme]`. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acme: Option<AcmeConfig>,
 }
 
 /// Whether clients show a certificate.
@@ -77,6 +80,7 @@ impl Default for TlsConfig {
             reload_interval: RELOAD_INTERVAL,
             client_cert: ClientCert::Off,
             client_ca: None,
+            acme: None,
         }
     }
 }
@@ -94,19 +98,24 @@ impl TlsConfig {
     /// What these keys, the data folder and `--insecure-http` come to.
     ///
     /// # Errors
-    /// Only one of `cert` and `key` is given.
+    /// Only one of `cert` and `key` is given, or more than one source.
     pub fn choose(&self, data_dir: &Path, insecure_http: bool) -> Result<Tls, TlsError> {
         if insecure_http {
             return Ok(Tls::None);
         }
-        match (&self.cert, &self.key) {
-            (None, None) => Ok(Tls::SelfSigned {
+        match (&self.cert, &self.key, &self.acme) {
+            (None, None, None) => Ok(Tls::SelfSigned {
                 folder: data_dir.join("tls"),
             }),
-            (Some(cert), Some(key)) => Ok(Tls::Files {
+            (None, None, Some(acme)) => Ok(Tls::Acme {
+                config: acme.clone(),
+                folder: data_dir.join("acme"),
+            }),
+            (Some(cert), Some(key), None) => Ok(Tls::Files {
                 cert: cert.clone(),
                 key: key.clone(),
             }),
+            (_, _, Some(_)) => Err(TlsError::TwoSources),
             _ => Err(TlsError::OnlyOne),
         }
     }
@@ -122,6 +131,16 @@ impl TlsConfig {
                 format!("{:?}", self.reload_interval),
                 "a time from \"100ms\" to \"1h\"",
             ));
+        }
+        if let Some(acme) = &self.acme {
+            acme.check()?;
+            if self.client_cert == ClientCert::Required {
+                return Err(ConfigError::new(
+                    "tls.client_cert",
+                    "required",
+                    "\"off\" or \"optional\" with [tls.acme]: the authority shows no certificate when it looks for its proof",
+                ));
+            }
         }
         let clients = match (self.client_cert, &self.client_ca) {
             (ClientCert::Off, None) => None,
@@ -170,6 +189,27 @@ mod tests {
             Err(TlsError::OnlyOne)
         ));
         assert_eq!(config.choose(Path::new("."), true).unwrap(), Tls::None);
+    }
+
+    #[test]
+    fn an_authority_takes_the_place_of_files_and_shows_no_certificate_itself() {
+        let acme = r#"{"domains": ["gate.example.com"]}"#;
+        let mut config = TlsConfig {
+            acme: Some(serde_json::from_str(acme).unwrap()),
+            ..TlsConfig::default()
+        };
+        let tls = config.choose(Path::new("data"), false).unwrap();
+        assert!(matches!(tls, Tls::Acme { folder, .. } if folder == Path::new("data/acme")));
+        config.client_ca = Some("ca.pem".into());
+        config.client_cert = ClientCert::Optional;
+        assert!(config.options().is_ok());
+        config.client_cert = ClientCert::Required;
+        assert!(config.options().is_err());
+        (config.cert, config.key) = (Some("cert.pem".into()), Some("key.pem".into()));
+        assert!(matches!(
+            config.choose(Path::new("data"), false),
+            Err(TlsError::TwoSources)
+        ));
     }
 
     #[test]

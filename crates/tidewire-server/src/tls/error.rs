@@ -11,6 +11,9 @@ pub enum TlsError {
     /// A certificate without its key, or the other way round.
     #[error("tls.cert and tls.key belong together: give both or neither")]
     OnlyOne,
+    /// Files and an authority.
+    #[error("[tls.acme] takes the place of tls.cert and tls.key: give one or the other")]
+    TwoSources,
     /// A file cannot be read as what it should be.
     #[error("{path}: no {what} in PEM form: {source}")]
     Pem {

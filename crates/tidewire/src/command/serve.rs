@@ -148,8 +148,15 @@ fn try_next(config: &Config, address: SocketAddr) -> String {
     } else {
         "https"
     };
-    let url = format!("{scheme}://{}:{}", host(address.ip()), address.port());
-    let made = !config.insecure_http && config.tls.cert.is_none();
+    // The only name under which a certificate of an authority is good.
+    let domain = config
+        .tls
+        .acme
+        .as_ref()
+        .and_then(|acme| acme.domains.first());
+    let host = domain.cloned().unwrap_or_else(|| host(address.ip()));
+    let url = format!("{scheme}://{host}:{}", address.port());
+    let made = !config.insecure_http && config.tls.cert.is_none() && config.tls.acme.is_none();
     let trust = match made {
         true => format!(
             "--cacert {} ",
@@ -181,7 +188,7 @@ fn live_data(config: &Config, url: &str) -> String {
     if elsewhere {
         line.push_str(&format!(" --url {url}"));
     }
-    if other_folder && config.tls.cert.is_none() {
+    if other_folder && config.tls.cert.is_none() && config.tls.acme.is_none() {
         let cert = config.data_dir.join("tls/cert.pem");
         line.push_str(&format!(" --ca {}", quoted(&cert)));
     }
@@ -256,6 +263,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("-N 'http://localhost:80/sse?"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_of_an_authority_is_good_under_its_own_name_only() {
+        let mut config = Config::default();
+        let acme = r#"domains = ["gate.example.com"]"#;
+        config.tls.acme = Some(toml::from_str(acme).unwrap());
+        let text = lines(&config, "0.0.0.0:443");
+        assert!(text.contains("https://gate.example.com:443/"), "{text}");
+        assert!(!text.contains("cacert"), "{text}");
     }
 
     #[test]
