@@ -58,11 +58,25 @@ where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {
+    shaken(Arc::clone(&SERVER.0), config, near, far).await
+}
+
+/// Both ends after the handshake, each with its own configuration.
+pub(super) async fn shaken<N, F>(
+    server: Arc<ServerConfig>,
+    config: ClientConfig,
+    near: N,
+    far: F,
+) -> (TlsStream<N>, client::TlsStream<F>)
+where
+    N: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
+{
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let (server, client) = in_time(async {
         tokio::join!(
-            TlsStream::accept(Arc::clone(&SERVER.0), near),
+            TlsStream::accept(server, near),
             connector.connect(name, far),
         )
     })
