@@ -111,6 +111,7 @@ impl Gateway {
         let listeners = Listeners {
             public: vec![public],
             admin: Some(admin),
+            redirect: None,
         };
         let shutdown = CancellationToken::new();
         // Ready when this returns: the certificate is made and the sockets take connections.

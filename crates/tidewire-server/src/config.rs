@@ -8,7 +8,7 @@
 
 mod jwt;
 
-use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
@@ -18,7 +18,8 @@ use crate::{
     auth::{Auth, grant_pattern::GrantPattern},
     limits::LimitsConfig,
     origin::Origins,
-    tls::Tls,
+    proxy::{ForwardedHeader, Proxies},
+    tls::{Tls, TlsOptions},
 };
 
 /// Everything that [`crate::serve`] needs to know beside its sockets and its bus.
@@ -32,6 +33,8 @@ pub struct ServerConfig {
     pub limits: LimitsConfig,
     /// How the public listeners speak TLS.
     pub tls: Tls,
+    /// What holds whichever way they do.
+    pub tls_options: TlsOptions,
     /// Serves `/echo`, for conformance suites. Default no.
     pub conformance_echo: bool,
 }
@@ -45,6 +48,7 @@ impl ServerConfig {
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
             tls,
+            tls_options: TlsOptions::default(),
             conformance_echo: false,
         }
     }
@@ -56,6 +60,7 @@ impl ServerConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
         Origins::new(&self.http.allowed_origins)?;
+        Proxies::new(&self.http)?;
         Auth::check(&self.auth)?;
         Ok(())
     }
@@ -72,6 +77,18 @@ pub struct HttpConfig {
     /// Names beside the loopback ones under which the admin port may be called, such as `gateway.internal`. Default
     /// none. Any other Host gets 403: it would be a page that was made to point here.
     pub admin_hosts: Vec<String>,
+    /// Networks of proxies whose word on the client's address counts, such as `10.0.0.0/8`. Default none. From anybody else a
+    /// forwarded address changes nothing.
+    pub trusted_proxies: Vec<String>,
+    /// The header in which they write it: `x-forwarded-for` (default) or `forwarded` (RFC 7239). The other is never read.
+    pub forwarded_header: ForwardedHeader,
+    /// Connections of trusted proxies begin with a header of the PROXY protocol, version 1 or 2. Default false. One that
+    /// does not is closed; so is one whose header is not there within `handshake_timeout`.
+    pub proxy_protocol: bool,
+    /// An address for plain HTTP that only redirects to the first public one, such as `0.0.0.0:80`. Default none. GET and
+    /// HEAD get 308, anything else 403.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redirect_listen: Option<SocketAddr>,
     /// How long a browser remembers to use TLS only (`Strict-Transport-Security`). Default 365 days; `"0s"` sends no
     /// such header. Never sent without TLS.
     #[serde(with = "humantime_serde")]
@@ -89,25 +106,15 @@ impl Default for HttpConfig {
         Self {
             allowed_origins: Vec::new(),
             admin_hosts: Vec::new(),
+            trusted_proxies: Vec::new(),
+            forwarded_header: ForwardedHeader::default(),
+            proxy_protocol: false,
+            redirect_listen: None,
             hsts: Duration::from_secs(365 * 24 * 60 * 60),
             websocket_deflate: true,
             web_dir: None,
         }
     }
-}
-
-/// The certificate of the public listeners: `[tls]`.
-///
-/// Both or neither. Neither: a certificate for `localhost` is made and kept in the data folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TlsConfig {
-    /// PEM file with the certificate chain, the server's own first. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cert: Option<PathBuf>,
-    /// PEM file with the private key; refused at the start when everybody on the machine can read it. Default none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<PathBuf>,
 }
 
 /// Who may do what: `[auth]`.

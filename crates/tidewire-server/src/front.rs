@@ -22,13 +22,16 @@ use axum::{
 };
 use futures_util::FutureExt;
 use http::{
-    HeaderValue, Method, Version,
+    HeaderValue, Method, StatusCode, Version,
     header::{
-        ALLOW, CACHE_CONTROL, CONNECTION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY,
+        ALLOW, CACHE_CONTROL, CONNECTION, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, UPGRADE,
         X_CONTENT_TYPE_OPTIONS,
     },
 };
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 use tidewire_protocol::Code;
+use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt;
 
 use crate::{
@@ -71,6 +74,11 @@ impl Front {
         Self::new(gateway, routes, false)
     }
 
+    /// For those who come without TLS.
+    pub(crate) fn redirect(gateway: &Shared, routes: Router) -> Self {
+        Self::new(gateway, routes, false)
+    }
+
     fn new(gateway: &Shared, routes: Router, is_public: bool) -> Self {
         Self(Arc::new(Port {
             gateway: gateway.clone(),
@@ -79,15 +87,33 @@ impl Front {
         }))
     }
 
+    /// What the handlers share.
+    pub(crate) fn gateway(&self) -> &Shared {
+        &self.0.gateway
+    }
+
     /// Answers one request. What can be done at once is done at once: the request lies in the buffer of its connection and
     /// is not to be held, and the future is what a held poll costs.
     pub(crate) fn answer(&self, request: Request, peer: Peer) -> Answer {
         let gateway = self.0.gateway.clone();
+        let asks = request.version() <= Version::HTTP_11 && request.headers().contains_key(UPGRADE);
+        let upgrade = asks.then(|| request.extensions().get().cloned());
         let begun = catch_unwind(AssertUnwindSafe(|| self.begin(request, peer)));
-        begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))))
+        let answer =
+            begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))));
+        match upgrade {
+            None => answer,
+            Some(upgrade) => Box::pin(answer.map(|response| unless_switched(response, upgrade))),
+        }
     }
 
-    fn begin(&self, mut request: Request, peer: Peer) -> Answer {
+    fn begin(&self, mut request: Request, mut peer: Peer) -> Answer {
+        if peer.is_proxy {
+            let proxies = &self.0.gateway.proxies;
+            let client = proxies.client(request.headers(), peer.address.ip());
+            // The port is the proxy's affair; nobody asks for it.
+            peer.address = (client, 0).into();
+        }
         let host = HostName::of(&request);
         // Whatever else a sender without a Host has put on the line is not to be trusted either.
         // HTTP/2 has no such header.
@@ -168,6 +194,30 @@ impl Front {
             _ => border.run(routed(self.clone(), request, host, peer)),
         }
     }
+}
+
+/// Ends the connection with an answer that does not switch: behind such a request nothing was looked at any more
+/// (`listener/framing.rs`). hyper gives the connection away as if it had switched, so the goodbye is ours.
+fn unless_switched(mut response: Response, upgrade: Option<OnUpgrade>) -> Response {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        // Beside `Upgrade`, with which a 426 names what it would switch to.
+        let close = match response.headers().get(CONNECTION) {
+            Some(value) if value.as_bytes().eq_ignore_ascii_case(b"upgrade") => "Upgrade, close",
+            _ => "close",
+        };
+        let close = HeaderValue::from_static(close);
+        response.headers_mut().insert(CONNECTION, close);
+        // HTTP/1.0 has no upgrades.
+        if let Some(upgrade) = upgrade {
+            tokio::spawn(async move {
+                if let Ok(connection) = upgrade.await {
+                    // Whether it arrives makes no difference any more; the stream's own deadline bounds it.
+                    let _ = TokioIo::new(connection).shutdown().await;
+                }
+            });
+        }
+    }
+    response
 }
 
 /// What is answered by the routes of the port.
@@ -285,6 +335,7 @@ mod tests {
             .insert(http::header::HOST, HeaderValue::from_static("a"));
         let peer = Peer {
             address: ([127, 0, 0, 1], 1).into(),
+            is_proxy: false,
             secure: true,
             over_capacity: false,
             too_slow: Arc::default(),

@@ -13,9 +13,10 @@ use crate::{
     config::{ConfigError, ServerConfig},
     drain::Drain,
     host::HostName,
-    limits::{LimitsConfig, bucket::Publishers, quota::Quota},
+    limits::{LimitsConfig, bucket::Publishers, descriptors::Room, quota::Quota},
     metrics::Metrics,
     origin::Origins,
+    proxy::Proxies,
 };
 
 /// The gateway as its handlers hold it.
@@ -29,14 +30,20 @@ pub(crate) struct Gateway {
     pub(crate) auth: Auth,
     /// Which pages may ask.
     pub(crate) origins: Origins,
+    /// Which proxies may speak for others.
+    pub(crate) proxies: Proxies,
     /// Every bound.
     pub(crate) limits: LimitsConfig,
     /// The rates of the publishers.
     pub(crate) publishers: Publishers,
     /// The connections of the public listeners.
     pub(crate) connections: Arc<Quota>,
+    /// A few more, who are told why they are sent away.
+    pub(crate) excess: Arc<Quota>,
     /// The sessions that they carry.
     pub(crate) sessions: Arc<Quota>,
+    /// The same by who has opened them.
+    pub(crate) sessions_by_subject: Arc<Quota<Arc<str>>>,
     /// The one orderly stop.
     pub(crate) drain: Drain,
     /// What is counted.
@@ -62,6 +69,7 @@ impl Gateway {
     ) -> Result<Shared, ConfigError> {
         config.check()?;
         let limits = config.limits.clone();
+        let room = Room::new(&limits);
         let admin_hosts = config
             .http
             .admin_hosts
@@ -80,9 +88,12 @@ impl Gateway {
             bus,
             auth: Auth::new(&config.auth, loopback)?,
             origins: Origins::new(&config.http.allowed_origins)?,
+            proxies: Proxies::new(&config.http)?,
             publishers: Publishers::new(limits.publishes_per_second),
-            connections: Quota::new(limits.connections_per_address, limits.connections_total),
+            connections: Quota::new(limits.connections_per_address, room.connections),
+            excess: Quota::new(EXCESS_PER_ADDRESS, room.excess),
             sessions: Quota::new(limits.sessions_per_address, limits.sessions_total),
+            sessions_by_subject: Quota::new(limits.sessions_per_subject, usize::MAX),
             drain: Drain::default(),
             metrics: Metrics::new(),
             admin_hosts,
@@ -94,3 +105,6 @@ impl Gateway {
         }))
     }
 }
+
+/// Connections over the cap that are told so, for each address.
+const EXCESS_PER_ADDRESS: usize = 16;

@@ -4,7 +4,7 @@
 //! route and layer in one column; `publish` and `read` are the REST verbs; `transport` is what the three transports
 //! share, and each of `transport/{websocket,sse,poll}` turns the batches of its session into its own bytes. Around them:
 //! `listener` and `tls` (connections), `auth` and `origin` (who may), `error` (what a client learns), `limits` (every bound
-//! by name), `drain`, `health`, `metrics`, `admin`, `assets`.
+//! by name), `proxy` (who speaks for others), `drain`, `health`, `metrics`, `admin`, `assets`.
 //!
 //! **Invariants.** It knows the engine only through the bus. No transport has a queue of its own: a session is a cursor over
 //! the log. Nothing from the network panics the process; what would is caught, counted and answered. Nothing here waits
@@ -27,8 +27,10 @@ mod limits;
 mod listener;
 mod metrics;
 mod origin;
+mod proxy;
 mod publish;
 mod read;
+mod redirect;
 mod router;
 mod ticket;
 mod tls;
@@ -37,11 +39,9 @@ mod transport;
 use std::{
     io,
     net::{SocketAddr, TcpListener},
-    sync::Arc,
     time::Duration,
 };
 
-use rustls::ServerConfig as TlsServerConfig;
 use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -52,16 +52,19 @@ pub use auth::{
 };
 pub use config::{
     AnonymousConfig, AuthConfig, ConfigError, HttpConfig, JwtConfig, KeyConfig, RoleConfig, Secret,
-    ServerConfig, TlsConfig,
+    ServerConfig,
 };
-pub use limits::LimitsConfig;
-pub use tls::{Tls, TlsError};
+pub use limits::{LimitsConfig, descriptors::raise_open_files};
+pub use proxy::ForwardedHeader;
+pub use tls::{
+    AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
+};
 
 use crate::{
     front::Front,
     gateway::{Gateway, Shared},
-    limits::quota::Quota,
     listener::{Door, Http},
+    tls::{Handshakes, Upkeep},
 };
 
 /// Sockets that are bound already: tests take port 0, the binary says which port is in use before anything starts.
@@ -71,6 +74,8 @@ pub struct Listeners {
     pub public: Vec<TcpListener>,
     /// For the operator, on loopback; plain HTTP.
     pub admin: Option<TcpListener>,
+    /// For clients that come without TLS: they are sent to the first public one.
+    pub redirect: Option<TcpListener>,
 }
 
 /// Why the gateway does not serve. The operator's to mend.
@@ -110,7 +115,8 @@ pub async fn serve(
 /// A gateway that is ready to serve: everything that can go wrong at a start has gone right.
 pub struct Server {
     gateway: Shared,
-    tls: Option<Arc<TlsServerConfig>>,
+    tls: Option<(Handshakes, Upkeep)>,
+    reload: Reload,
     listeners: Listeners,
 }
 
@@ -132,9 +138,16 @@ impl Server {
             .all(|address| address.ip().to_canonical().is_loopback());
         Ok(Self {
             gateway: Gateway::new(config, bus, loopback)?,
-            tls: tls::config(&config.tls)?,
+            tls: tls::open(&config.tls, &config.tls_options)?,
+            reload: Reload::default(),
             listeners,
         })
+    }
+
+    /// Asks this gateway to look at its certificate files at once; it may be kept while the gateway runs.
+    #[must_use]
+    pub fn reload(&self) -> Reload {
+        self.reload.clone()
     }
 
     /// Serves until the token is cancelled, then drains: readiness off, no new connections, `bye` to the sessions, time for
@@ -149,27 +162,46 @@ impl Server {
         let Self {
             gateway,
             tls,
+            reload,
             listeners,
         } = self;
         let limits = &gateway.limits;
         // Sessions of a dropped call end too; their tasks are not all ours.
         let _cut = CutOnDrop(gateway.clone());
 
-        let connections = gateway.connections.clone();
-        let door = Door::new(tls, connections, limits, gateway.drain.signal());
+        // Dropped with this call.
+        let mut tasks = JoinSet::new();
+        let tls = tls.map(|(handshakes, upkeep)| {
+            tasks.spawn(upkeep.run(reload, gateway.clone()));
+            handshakes
+        });
+        let door = Door::public(&gateway, tls);
         let _keys = gateway.auth.keep_keys_fresh();
         let front = Front::public(&gateway, router::routes(&gateway));
+        let https = listeners
+            .public
+            .first()
+            .map(TcpListener::local_addr)
+            .transpose()?;
         let mut public = Running::default();
         for socket in listeners.public {
             tracing::info!(address = %socket.local_addr()?, "listening");
             public.add(socket, door.clone(), front.clone(), &gateway)?;
         }
+        if let (Some(socket), Some(https)) = (listeners.redirect, https) {
+            let routes = redirect::routes(https.port());
+            public.add(
+                socket,
+                Door::public(&gateway, None),
+                Front::redirect(&gateway, routes),
+                &gateway,
+            )?;
+        }
         let mut admin = Running::default();
         if let Some(socket) = listeners.admin {
-            let operators = Quota::new(ADMIN_CONNECTIONS, ADMIN_CONNECTIONS);
             admin.add(
                 socket,
-                Door::new(None, operators, limits, CancellationToken::new()),
+                Door::admin(&gateway),
                 Front::admin(&gateway, admin::routes(&gateway)),
                 &gateway,
             )?;
@@ -246,7 +278,5 @@ impl Drop for CutOnDrop {
 
 /// What `bye` and the answers of held polls have to leave before the connections are told to end.
 const LAST_WORDS: Duration = Duration::from_millis(200);
-/// Connections on the admin port at a time.
-const ADMIN_CONNECTIONS: usize = 64;
 /// How long the admin port goes on after the drain, for an answer in flight.
 const ADMIN_GRACE: Duration = Duration::from_millis(200);

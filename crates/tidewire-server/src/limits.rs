@@ -7,6 +7,8 @@
 //! Source: protocol section 10; the names of the attacks that each bound stops are in SECURITY.md.
 
 pub(crate) mod bucket;
+pub(crate) mod descriptors;
+pub(crate) mod limit;
 pub(crate) mod quota;
 
 use std::time::Duration;
@@ -28,15 +30,20 @@ pub struct LimitsConfig {
     /// Topics and patterns of one session. Default 64. More: 400 `bad_request`.
     pub topics_per_session: usize,
     /// Connections from one address (IPv6: one /64). Default 1000. More are told so (503 with `Retry-After`,
-    /// WebSocket and SSE 4100), and beyond a small allowance closed unheard.
+    /// WebSocket and SSE 4100), and beyond a small allowance closed unheard. Those of a trusted proxy that does not say
+    /// whom each is for count in all only.
     pub connections_per_address: usize,
-    /// Connections of all addresses together. Default 50000. At the bound: as for one address.
+    /// Connections of all addresses together. Default 50000, or what the limit of open files leaves room for, if that is
+    /// less. At the bound: as for one address.
     pub connections_total: usize,
     /// Open sessions from one address; counts streams, not sockets, because one HTTP/2 connection carries many.
     /// Default 1000. More: WebSocket and SSE 4100, long-poll 503 with `Retry-After`.
     pub sessions_per_address: usize,
     /// Open sessions of all addresses together. Default 100000. At the bound: as for one address.
     pub sessions_total: usize,
+    /// Open sessions of one subject, such as an API key, from wherever they come. Default 10000. More: as for one address;
+    /// a WebSocket that says who it is by an `auth` frame ends with 4100. Clients without credentials have no subject.
+    pub sessions_per_subject: usize,
     /// Events a second that one publisher may send, with a burst of as many. Default 1000. The publisher is an API
     /// key, the subject of a token, or an address for clients without credentials. More: 429 `rate_limited` with `Retry-After`.
     pub publishes_per_second: u32,
@@ -89,6 +96,7 @@ impl Default for LimitsConfig {
             connections_total: 50_000,
             sessions_per_address: 1000,
             sessions_total: 100_000,
+            sessions_per_subject: 10_000,
             publishes_per_second: 1000,
             frames_per_second: 2000,
             handshake_timeout: Duration::from_secs(10),
@@ -118,6 +126,7 @@ impl LimitsConfig {
             ("limits.connections_total", self.connections_total),
             ("limits.sessions_per_address", self.sessions_per_address),
             ("limits.sessions_total", self.sessions_total),
+            ("limits.sessions_per_subject", self.sessions_per_subject),
             (
                 "limits.publishes_per_second",
                 self.publishes_per_second as usize,

@@ -21,7 +21,7 @@ use prometheus_client::{
 use tidewire_bus::BusStats;
 use tidewire_protocol::{CloseReason, Code, GapReason};
 
-use crate::transport::Transport;
+use crate::{limits::limit::Limit, transport::Transport};
 
 /// Every metric of the gateway.
 #[derive(Debug)]
@@ -45,6 +45,12 @@ pub(crate) struct Metrics {
     ends: Family<EndLabel, Counter>,
     /// Panics that were caught: each is a bug.
     panics: Counter,
+    /// Connections, sessions, events and frames that met a bound, by its name.
+    limited: Family<LimitLabel, Counter>,
+    /// Connections that the system could not give us, such as for want of open files.
+    accept_failures: Counter,
+    /// Changed certificates, by what became of them.
+    reloads: Family<OutcomeLabel, Counter>,
     /// What the bus says of itself.
     bus: BusGauges,
     /// Resident memory of the process, in bytes.
@@ -69,6 +75,16 @@ struct CodeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     code: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabel {
+    limit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -125,6 +141,24 @@ impl Metrics {
             "Panics that were caught; each is a bug",
             panics.clone(),
         );
+        let limited = Family::default();
+        registry.register(
+            "refused",
+            "Refused, cut or told to wait, by the bound of [limits]",
+            limited.clone(),
+        );
+        let accept_failures = Counter::default();
+        registry.register(
+            "accept_failures",
+            "Tries to accept a connection that the system refused",
+            accept_failures.clone(),
+        );
+        let reloads = Family::default();
+        registry.register(
+            "tls_reloads",
+            "Changed certificates by outcome: taken, refused",
+            reloads.clone(),
+        );
         let resident = Gauge::default();
         registry.register(
             "process_resident_bytes",
@@ -143,6 +177,9 @@ impl Metrics {
             append,
             ends,
             panics,
+            limited,
+            accept_failures,
+            reloads,
             bus,
             resident,
         }
@@ -201,6 +238,31 @@ impl Metrics {
     /// A panic was caught.
     pub(crate) fn panicked(&self) {
         self.panics.inc();
+    }
+
+    /// Somebody met a bound.
+    pub(crate) fn refused(&self, limit: Limit) {
+        let limit = limit.name();
+        self.limited.get_or_create(&LimitLabel { limit }).inc();
+    }
+
+    /// The system gave no connection.
+    pub(crate) fn accept_failed(&self) {
+        self.accept_failures.inc();
+    }
+
+    /// A changed certificate is in use.
+    pub(crate) fn certificate_taken(&self) {
+        self.reloaded("taken");
+    }
+
+    /// A changed certificate cannot be used; the old one stays.
+    pub(crate) fn certificate_refused(&self) {
+        self.reloaded("refused");
+    }
+
+    fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&OutcomeLabel { outcome }).inc();
     }
 
     /// All of it as text.

@@ -1,27 +1,32 @@
 //! Certificates, and how the public listeners speak TLS.
 //!
-//! Shape: [`Tls`] says where the certificate comes from; [`config`] turns it into what a listener needs. Without a
-//! configured certificate one of our own is made and kept ([`self_signed`]).
-//! Unit: PEM files.
-//! Bound: TLS 1.2 and 1.3 with the suites of aws-lc-rs (AEAD, ECDHE), no early data, no renegotiation.
-//! Failure: a file that cannot be read or does not fit stops the start and is named.
-//! Source: protocol sections 9 and 10; hazards on weak TLS and readable keys.
+//! Shape: [`Tls`] says where the certificate comes from, [`TlsOptions`] what holds wherever it comes from; [`open`] turns both
+//! into what a listener needs: [`Handshakes`], and the [`Upkeep`] that keeps them up to date. Files are looked at again and
+//! again (`reload`), an authority is asked for a certificate and its renewal (`acme`); without either a certificate of our
+//! own is made and kept (`self_signed`).
+//! Failure: a file that cannot be read or does not fit stops the start and is named; later it is refused, and what is in use
+//! stays.
+//! Source: protocol sections 9 and 10; hazards part 1 row 22, part 2 row 17.
 
+mod acme;
+mod config;
+mod error;
+mod files;
+mod handshakes;
+mod reload;
 mod self_signed;
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::path::PathBuf;
 
-use rustls::{
-    ServerConfig,
-    crypto::{CryptoProvider, aws_lc_rs},
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+pub(crate) use self::handshakes::Handshakes;
+pub use self::{
+    acme::AcmeConfig,
+    config::{ClientCert, ClientCertificates, TlsConfig, TlsOptions},
+    error::TlsError,
+    reload::Reload,
 };
-
-use crate::config::TlsConfig;
+use self::{acme::Orders, files::Files, reload::Watch};
+use crate::gateway::Shared;
 
 /// How the public listeners speak TLS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,152 +43,67 @@ pub enum Tls {
         /// The private key.
         key: PathBuf,
     },
+    /// With certificates of an authority.
+    Acme {
+        /// Whom to ask, and for what.
+        config: AcmeConfig,
+        /// Where the account and the certificate are kept; usually `DATA-DIR/acme`.
+        folder: PathBuf,
+    },
     /// Not at all: plain HTTP, for use behind a TLS proxy.
     None,
 }
 
-impl TlsConfig {
-    /// What these keys, the data folder and `--insecure-http` come to.
-    ///
-    /// # Errors
-    /// Only one of `cert` and `key` is given.
-    pub fn choose(&self, data_dir: &Path, insecure_http: bool) -> Result<Tls, TlsError> {
-        if insecure_http {
-            return Ok(Tls::None);
-        }
-        match (&self.cert, &self.key) {
-            (None, None) => Ok(Tls::SelfSigned {
-                folder: data_dir.join("tls"),
-            }),
-            (Some(cert), Some(key)) => Ok(Tls::Files {
-                cert: cert.clone(),
-                key: key.clone(),
-            }),
-            _ => Err(TlsError::OnlyOne),
+/// What keeps the certificate up to date while the gateway runs.
+pub(crate) enum Upkeep {
+    /// Looks at files.
+    Files(Box<Watch>),
+    /// Asks an authority.
+    Authority(Box<Orders>),
+}
+
+impl Upkeep {
+    /// Runs until it is dropped.
+    pub(crate) async fn run(self, told: Reload, gateway: Shared) {
+        match self {
+            Self::Files(watch) => watch.run(told, gateway).await,
+            // Nothing to look at: what the authority gives is used at once.
+            Self::Authority(orders) => orders.run(gateway).await,
         }
     }
 }
 
-/// Why there is no TLS. The operator's to mend; the start stops.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// A certificate without its key, or the other way round.
-    #[error("tls.cert and tls.key belong together: give both or neither")]
-    OnlyOne,
-    /// A file cannot be read as what it should be.
-    #[error("{path}: no {what} in PEM form: {source}")]
-    Pem {
-        /// The file.
-        path: PathBuf,
-        /// What it should hold.
-        what: &'static str,
-        /// What the reader says.
-        source: rustls::pki_types::pem::Error,
-    },
-    /// A file or folder cannot be read or written.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// Everybody on the machine may read the private key.
-    #[error(
-        "{path}: everybody can read this private key; take the right away with: chmod o-r {path}"
-    )]
-    ReadableKey {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Certificate and key do not work together.
-    #[error("{path}: this certificate and its key cannot be used: {source}")]
-    Unusable {
-        /// The certificate.
-        path: PathBuf,
-        /// What the TLS library says.
-        source: rustls::Error,
-    },
-    /// No certificate could be made.
-    #[error("no certificate could be made: {0}")]
-    Make(#[from] rcgen::Error),
-}
-
-/// What a listener needs to speak TLS, or `None` for plain HTTP.
-pub(crate) fn config(tls: &Tls) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+/// What a listener needs to speak TLS, and what keeps it up to date; `None` for plain HTTP.
+///
+/// # Errors
+/// A file cannot be used.
+pub(crate) fn open(
+    tls: &Tls,
+    options: &TlsOptions,
+) -> Result<Option<(Handshakes, Upkeep)>, TlsError> {
     let (cert, key) = match tls {
         Tls::None => return Ok(None),
+        Tls::Acme { config, folder } => {
+            let (server, orders) = Orders::open(config, folder, options)?;
+            let upkeep = Upkeep::Authority(Box::new(orders));
+            return Ok(Some((Handshakes::new(server), upkeep)));
+        }
         Tls::Files { cert, key } => (cert.clone(), key.clone()),
         Tls::SelfSigned { folder } => self_signed::keep(folder)?,
     };
-    refuse_readable_key(&key)?;
-    let chain = read_chain(&cert)?;
-    let private = PrivateKeyDer::from_pem_file(&key).map_err(|source| TlsError::Pem {
-        path: key.clone(),
-        what: "private key",
-        source,
-    })?;
-    let unusable = |source| TlsError::Unusable {
-        path: cert.clone(),
-        source,
-    };
-    let mut server = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(unusable)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(unusable)?;
-    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Some(Arc::new(server)))
+    let (handshakes, watch) = Watch::open(Files { cert, key }, options.clone())?;
+    Ok(Some((handshakes, Upkeep::Files(Box::new(watch)))))
 }
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
-
-fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let pem = |source| TlsError::Pem {
-        path: path.to_owned(),
-        what: "certificate",
-        source,
-    };
-    let chain = CertificateDer::pem_file_iter(path)
-        .map_err(pem)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(pem)?;
-    if chain.is_empty() {
-        return Err(pem(rustls::pki_types::pem::Error::NoItemsFound));
-    }
-    Ok(chain)
-}
-
-#[cfg(unix)]
-fn refuse_readable_key(path: &Path) -> Result<(), TlsError> {
-    let metadata = fs::metadata(path).map_err(|source| TlsError::File {
-        path: path.to_owned(),
-        source,
-    })?;
-    let mode = std::os::unix::fs::PermissionsExt::mode(&metadata.permissions());
-    if mode & READ_BY_OTHERS != 0 {
-        return Err(TlsError::ReadableKey {
-            path: path.to_owned(),
-        });
-    }
-    Ok(())
-}
-
-#[cfg(not(unix))]
-fn refuse_readable_key(_path: &Path) -> Result<(), TlsError> {
-    Ok(())
-}
-
-#[cfg(unix)]
-const READ_BY_OTHERS: u32 = 0o004;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+
+    fn refused(tls: &Tls) -> TlsError {
+        open(tls, &TlsOptions::default()).map(|_| ()).unwrap_err()
+    }
 
     #[cfg(unix)]
     #[test]
@@ -193,30 +113,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (cert, key) = self_signed::keep(folder.path()).unwrap();
         fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
-        let error = config(&Tls::Files { cert, key }).map(|_| ()).unwrap_err();
+        let error = refused(&Tls::Files { cert, key });
         assert!(matches!(error, TlsError::ReadableKey { .. }), "{error}");
     }
 
     #[test]
-    fn half_a_pair_is_refused() {
-        let config = TlsConfig {
-            cert: Some("cert.pem".into()),
-            key: None,
-        };
-        assert!(matches!(
-            config.choose(Path::new("."), false),
-            Err(TlsError::OnlyOne)
-        ));
-        assert_eq!(config.choose(Path::new("."), true).unwrap(), Tls::None);
-    }
-
-    #[test]
     fn a_missing_file_is_named() {
-        let tls = Tls::Files {
+        let error = refused(&Tls::Files {
             cert: "/nowhere/cert.pem".into(),
             key: "/nowhere/key.pem".into(),
-        };
-        let error = config(&tls).map(|_| ()).unwrap_err().to_string();
-        assert!(error.contains("/nowhere/"), "{error}");
+        });
+        assert!(error.to_string().contains("/nowhere/"), "{error}");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Shape: a request becomes an [`Opening`] (who, what, from where) or a refusal; a [`Seat`] is what a session takes up
 //! while it lasts. Each transport below turns the batches of its session into its own bytes and knows nothing else.
-//! Bound: `sessions_per_address`, `sessions_total`, `topics_per_session`, `delivery_max_events`, `delivery_max_bytes`.
+//! Bound: `sessions_per_address`, `sessions_total`, `sessions_per_subject`, `topics_per_session`, `delivery_max_events`, `delivery_max_bytes`.
 //! Failure: every session ends through [`Seat::end`] with one close reason, or is dropped with its connection.
 //! Source: protocol section 3; architecture, "The one idea".
 
@@ -10,6 +10,8 @@ pub(crate) mod poll;
 mod skipped;
 pub(crate) mod sse;
 pub(crate) mod websocket;
+
+use std::sync::Arc;
 
 use tidewire_bus::SessionOptions;
 use tidewire_protocol::{CloseReason, Code, StartAt, SubscribeQuery};
@@ -19,7 +21,11 @@ use crate::{
     auth::{Identity, Shown},
     error::Refusal,
     gateway::Shared,
-    limits::{bytes, quota::Permit},
+    limits::{
+        bytes,
+        limit::Limit,
+        quota::{Full, Permit, one_client},
+    },
     listener::Peer,
 };
 
@@ -93,6 +99,9 @@ pub(crate) fn options(gateway: &Shared, query: &SubscribeQuery) -> SessionOption
     }
 }
 
+/// A place among the sessions of one subject.
+type SubjectPermit = Permit<Arc<str>>;
+
 /// What a session takes up while it lasts: a place under the caps, a place in the drain, its line in the metrics.
 pub(crate) struct Seat {
     gateway: Shared,
@@ -100,16 +109,33 @@ pub(crate) struct Seat {
     reason: CloseReason,
     peer: Peer,
     _permit: Permit,
+    /// Boxed: most sessions have none.
+    subject: Option<Box<SubjectPermit>>,
     _drain: TaskTrackerToken,
 }
 
 impl Seat {
     /// One more session of this peer, or `None` over capacity.
-    pub(crate) fn take(gateway: &Shared, peer: &Peer, transport: Transport) -> Option<Self> {
+    pub(crate) fn take(
+        gateway: &Shared,
+        peer: &Peer,
+        identity: &Identity,
+        transport: Transport,
+    ) -> Option<Self> {
         if peer.over_capacity {
             return None;
         }
-        let permit = gateway.sessions.take(peer.address.ip())?;
+        let subject = subject(gateway, identity)?;
+        let permit = match gateway.sessions.take(Some(one_client(peer.address.ip()))) {
+            Ok(permit) => permit,
+            Err(full) => {
+                gateway.metrics.refused(match full {
+                    Full::Each => Limit::SessionsPerAddress,
+                    Full::Total => Limit::SessionsTotal,
+                });
+                return None;
+            }
+        };
         gateway.metrics.opened(transport);
         Some(Self {
             gateway: gateway.clone(),
@@ -118,8 +144,20 @@ impl Seat {
             reason: CloseReason::GoingAway,
             peer: peer.clone(),
             _permit: permit,
+            subject,
             _drain: gateway.drain.session(),
         })
+    }
+
+    /// The session has said who it is only now. False where that one has too many.
+    pub(crate) fn belongs_to(&mut self, identity: &Identity) -> bool {
+        if self.subject.is_some() {
+            return true;
+        }
+        let subject = subject(&self.gateway, identity);
+        let has_room = subject.is_some();
+        self.subject = subject.flatten();
+        has_room
     }
 
     /// The one end of a session.
@@ -138,6 +176,20 @@ impl Seat {
     }
 }
 
+/// A place among the sessions of this subject; `None` where there is none left. Who has no name needs no place.
+fn subject(gateway: &Shared, identity: &Identity) -> Option<Option<Box<SubjectPermit>>> {
+    let Some(holder) = identity.holder() else {
+        return Some(None);
+    };
+    match gateway.sessions_by_subject.take(Some(holder)) {
+        Ok(permit) => Some(Some(Box::new(permit))),
+        Err(_) => {
+            gateway.metrics.refused(Limit::SessionsPerSubject);
+            None
+        }
+    }
+}
+
 impl Drop for Seat {
     fn drop(&mut self) {
         if std::thread::panicking() {
@@ -146,6 +198,7 @@ impl Drop for Seat {
         if self.peer.was_too_slow() {
             // The connection was closed for it, and nothing could be said any more.
             self.reason = CloseReason::TooSlow;
+            self.gateway.metrics.refused(Limit::WriteTimeout);
         }
         self.gateway.metrics.ended(self.transport, self.reason);
         tracing::debug!(

@@ -161,6 +161,11 @@ impl Config {
                  accepted is a loopback address, or name in [http] admin_hosts how it is called there"
             );
         }
+        if let (Some(address), true) = (self.http.redirect_listen, self.insecure_http) {
+            bail!(
+                "http.redirect_listen = \"{address}\" has nowhere to redirect to: with insecure_http there is no HTTPS"
+            );
+        }
         self.check_counts()?;
         self.server()?.check().context("bad configuration")
     }
@@ -203,6 +208,7 @@ impl Config {
             auth: self.auth.clone(),
             limits: self.limits.clone(),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
+            tls_options: self.tls.options()?,
             conformance_echo: false,
         })
     }

@@ -388,6 +388,26 @@ fn a_second_signal_ends_a_drain_at_once() {
 }
 
 #[test]
+fn a_hang_up_looks_at_the_certificate_files_and_ends_nothing() {
+    let elsewhere = TempDir::new().unwrap();
+    let config = elsewhere.path().join("gate.toml");
+    // Nothing looks at them by itself while this test lasts.
+    fs::write(&config, "[tls]\nreload_interval = \"1h\"\n").unwrap();
+    let mut gateway = Gateway::start(&["--config", config.to_str().unwrap()]);
+    let cert = gateway.folder.path().join("tidewire-data/tls/cert.pem");
+    let good = fs::read(&cert).unwrap();
+    fs::write(&cert, "no certificate").unwrap();
+    gateway.running.signal("HUP");
+    gateway.running.told("changed certificate refused");
+    fs::write(&cert, good).unwrap();
+    gateway.running.signal("HUP");
+    gateway.running.told("certificate taken");
+    assert!(gateway.publish(&["a", "1"]).status.success());
+    gateway.running.signal("TERM");
+    assert!(gateway.running.wait().success());
+}
+
+#[test]
 fn the_lines_to_try_work_when_pasted() {
     if Command::new("curl").arg("--version").output().is_err() {
         eprintln!("SKIPPED: there is no curl on this machine");

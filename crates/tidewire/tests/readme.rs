@@ -26,9 +26,12 @@ const WITHOUT_DEFAULT: &str = r#"
     max_age = "1h"
     [http]
     web_dir = "pages"
+    redirect_listen = "127.0.0.1:8080"
     [tls]
     cert = "cert.pem"
     key = "key.pem"
+    client_cert = "required"
+    client_ca = "clients.pem"
     [auth.anonymous]
     [auth.authenticated]
     [auth.roles.NAME]
@@ -47,13 +50,22 @@ const SOURCES: [&str; 3] = [
     "jwks_url = \"https://id.example.com/keys\"",
 ];
 
+/// The same for what takes the place of something else.
+const INSTEAD: &str = r#"
+    [tls.acme]
+    domains = ["gate.example.com"]
+    ca_file = "directory.pem"
+"#;
+
 #[test]
 fn every_key_stands_in_the_tables_and_no_other() {
     // One source of keys for tokens at a time.
-    let known: BTreeSet<String> = SOURCES
+    let mut known: BTreeSet<String> = SOURCES
         .iter()
         .flat_map(|source| keys(&in_force(&format!("{WITHOUT_DEFAULT}\n{source}"))))
         .collect();
+    let instead = keys(&in_force(INSTEAD)).into_iter();
+    known.extend(instead.filter(|key| key.starts_with("tls.acme.")));
     for (name, heading) in READMES {
         let rows = rows(&section(name, heading));
         let told: BTreeSet<String> = rows.iter().map(|row| row.key.clone()).collect();

@@ -11,6 +11,7 @@ import json
 import os
 import queue
 import re
+import resource
 import signal
 import ssl
 import subprocess
@@ -54,6 +55,7 @@ class Gateway:
         config: str = "",
         log_to_pipe: bool = False,
         environment: dict[str, str] | None = None,
+        open_files: int | None = None,
     ):
         self.folder = folder
         self.engine = engine
@@ -63,6 +65,7 @@ class Gateway:
         self.url = self.admin = ""
         self._log_to_pipe = log_to_pipe
         self._more_environment = environment or {}
+        self._open_files = open_files
         self._flags: list[str] = []
         if config:
             (folder / "tidewire.toml").write_text(config)
@@ -75,6 +78,8 @@ class Gateway:
         command = [str(binary()), "serve", *self._flags]
         command += ["--listen", self.listen, "--admin", "127.0.0.1:0"]
         command += ["--engine", self.engine, "--data-dir", str(self.data_dir)]
+        if self._open_files is not None:
+            command = ["sh", "-c", f'ulimit -n {self._open_files}; exec "$@"', "sh", *command]
         with self.stderr.open("ab") as errors:
             self._process = subprocess.Popen(
                 command,
@@ -143,6 +148,16 @@ class Gateway:
         """Memory of the process that is resident now."""
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
+
+    def highest_open_file(self) -> int:
+        """The largest number of a file that the process has open."""
+        return max(int(each.name) for each in Path(f"/proc/{self._process.pid}/fd").iterdir())
+
+    def limit_open_files(self, count: int) -> None:
+        """Lets the running process open files with numbers below this only."""
+        number = resource.RLIMIT_NOFILE
+        _, hard = resource.prlimit(self._process.pid, number)
+        resource.prlimit(self._process.pid, number, (count, hard))
 
     def cpu_seconds(self) -> float:
         """Processor time of the process so far, its own and the kernel's for it."""

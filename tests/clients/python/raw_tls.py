@@ -5,6 +5,7 @@ Shape: `exchange` sends bytes and reads until the server closes or one whole ans
 Bound: every wait ends after `DEADLINE_S`.
 """
 
+import re
 import socket
 from dataclasses import dataclass
 
@@ -57,6 +58,16 @@ def exchange(gateway: Gateway, request: bytes) -> Answer:
         except OSError:
             closed = True
         return Answer(status, headers, body, closed)
+
+
+def all_statuses(gateway: Gateway, requests: bytes) -> list[int]:
+    """Sends the bytes and reads until the server ends the connection: the status of each answer."""
+    with open_tls(gateway) as tls:
+        tls.sendall(requests)
+        received = b""
+        while data := tls.recv(65536):
+            received += data
+        return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) ", received)]
 
 
 def _read(tls: socket.socket) -> bytes:

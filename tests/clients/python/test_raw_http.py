@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from raw_tls import exchange
+from raw_tls import all_statuses, exchange
 
 HOST = b"Host: {listen}\r\n"
 GET = b"GET /poll?topic=a.b HTTP/1.1\r\n"
@@ -26,6 +26,23 @@ BAD_REQUESTS = [
      POST + HOST + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n1\r\n0\r\n\r\n"),
     ("a chunk size beyond 64 bits",
      POST + HOST + b"Transfer-Encoding: chunked\r\n\r\n1ffffffffffffffff0\r\n1\r\n0\r\n\r\n"),
+    ("a length and a chunked body",
+     POST + HOST + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("a chunked body and a length",
+     POST + HOST + b"Transfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n0\r\n\r\n"),
+    ("chunked twice", POST + HOST + b"Transfer-Encoding: chunked\r\n"
+     b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    ("chunked and something else",
+     POST + HOST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+    ("a coding that is not chunked", POST + HOST + b"Transfer-Encoding: identity\r\n\r\n1"),
+    ("a length with a sign", POST + HOST + b"Content-Length: +1\r\n\r\n1"),
+    ("two lengths in one", POST + HOST + b"Content-Length: 1, 1\r\n\r\n1"),
+    ("a chunk that is longer than its size",
+     POST + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n12\r\n0\r\n\r\n"),
+    ("a size line without CR",
+     POST + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\n1\r\n0\r\n\r\n"),
+    ("a trailer without CR",
+     POST + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\nX: 1\n\r\n\r\n"),
     ("a space before the colon", GET + HOST + b"X-Tide : 1\r\n\r\n"),
     ("a folded header", GET + HOST + b"X-Tide: 1\r\n 2\r\n\r\n"),
     ("a NUL in a header", GET + HOST + b"X-Tide: 1\x002\r\n\r\n"),
@@ -42,6 +59,37 @@ def test_a_malformed_request_is_400_and_the_connection_ends(gateway, request_byt
     assert answer.status == 400
     assert answer.closed
     assert gateway.is_alive()
+
+
+SMUGGLED = b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        POST + HOST + b"Content-Length: 1\r\n\r\n1",
+        POST + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n1\r\n0\r\n\r\n",
+    ],
+    ids=["length", "chunked"],
+)
+def test_a_request_with_two_lengths_behind_a_good_one_is_400_and_the_end(gateway, first):
+    host = HOST.replace(b"{listen}", gateway.listen.encode())
+    requests = first.replace(HOST, host) + POST + host + SMUGGLED
+    assert all_statuses(gateway, requests) == [201, 400]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        GET + HOST + b"Connection: Upgrade\r\nUpgrade: anything\r\n\r\n",
+        GET.replace(b"1.1", b"1.0") + HOST + b"Connection: keep-alive\r\nUpgrade: x\r\n\r\n",
+    ],
+    ids=["HTTP/1.1", "HTTP/1.0"],
+)
+def test_nothing_is_read_behind_an_upgrade_that_was_not_granted(gateway, first):
+    host = HOST.replace(b"{listen}", gateway.listen.encode())
+    upgrade = first.replace(HOST, host)
+    assert all_statuses(gateway, upgrade + POST + host + SMUGGLED) == [200]
 
 
 @pytest.mark.parametrize("hosts", [b"", HOST + HOST], ids=["missing", "doubled"])

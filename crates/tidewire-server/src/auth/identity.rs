@@ -20,7 +20,7 @@ pub(crate) struct Identity(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     /// `anonymous`, `key:NAME` or `sub:SUBJECT`: no token can take the name of a key.
-    name: Box<str>,
+    name: Arc<str>,
     kind: Kind,
     token_id: Option<Box<str>>,
     issued: Option<u64>,
@@ -88,6 +88,11 @@ impl Identity {
     /// The name under which this one publishes: idempotency keys and rates count by it.
     pub(crate) fn name(&self) -> &str {
         &self.0.name
+    }
+
+    /// Whose sessions are counted together; nobody's without credentials.
+    pub(crate) fn holder(&self) -> Option<Arc<str>> {
+        (!self.is_anonymous()).then(|| Arc::clone(&self.0.name))
     }
 
     /// `sub` of a token, `key:NAME` of a key; nobody is the subject of an anonymous client.

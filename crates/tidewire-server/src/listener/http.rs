@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     front::{Answer, Front},
-    limits::LimitsConfig,
+    limits::{LimitsConfig, limit::Limit},
 };
 
 /// Both versions of HTTP, as they are served here.
@@ -73,18 +73,23 @@ impl Http {
         closing: &CancellationToken,
     ) {
         let version = stream.version();
+        let gateway = requests.front.gateway().clone();
         let stream = TokioIo::new(stream);
         match version {
             Version::Http1 => {
                 let connection = self.http1.serve_connection(stream, requests);
                 let end = http1::UpgradeableConnection::graceful_shutdown;
-                to_its_end(connection.with_upgrades(), closing, end).await;
+                let ended = to_its_end(connection.with_upgrades(), closing, end).await;
+                // The only time that hyper measures itself.
+                if ended.is_err_and(|error| error.is_timeout()) {
+                    gateway.metrics.refused(Limit::HeaderTimeout);
+                }
             }
             Version::Http2 => {
                 let connection = self.http2.serve_connection(stream, requests);
                 let end = http2::Connection::graceful_shutdown;
                 // Boxed: HTTP/1.1, of which there are more connections, does not need its room.
-                Box::pin(to_its_end(connection, closing, end)).await;
+                let _ = Box::pin(to_its_end(connection, closing, end)).await;
             }
         }
     }
@@ -94,7 +99,7 @@ async fn to_its_end<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     closing: &CancellationToken,
     end: fn(Pin<&mut C>),
-) {
+) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
@@ -104,9 +109,7 @@ async fn to_its_end<C: Future<Output = hyper::Result<()>>>(
         }
         ended = connection.as_mut() => ended,
     };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "connection ended");
-    }
+    ended.inspect_err(|error| tracing::debug!(%error, "connection ended"))
 }
 
 /// Every request of one connection.

@@ -1,7 +1,8 @@
 //! The first bytes of a connection: they say which HTTP it is.
 //!
 //! Shape: [`Opened`] is a stream that has begun; it gives these bytes again, together with what has come behind them.
-//! Together, because hyper doubles its read buffer for a header that comes in two parts.
+//! Together, because hyper doubles its read buffer for a header that comes in two parts. Over HTTP/1.1 it looks at all that
+//! is read ([`Framing`]).
 //! Unit: bytes.
 //! Bound: the 24 of the HTTP/2 preface. The deadline is the caller's; hyper's own for the header begins afterwards, and
 //! with it has come all that HTTP/2 waits for without a deadline.
@@ -15,7 +16,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::stream::Stream;
+use super::{framing::Framing, stream::Stream};
 
 /// Which HTTP a client speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub(crate) struct Opened<S = Stream> {
     first: [u8; PREFACE.len()],
     /// What of `first` is still to be given.
     left: std::ops::Range<u8>,
+    /// Where requests end; of no use to HTTP/2, which has frames.
+    framing: Option<Framing>,
 }
 
 impl<S: AsyncRead + Unpin> Opened<S> {
@@ -60,6 +63,7 @@ impl<S: AsyncRead + Unpin> Opened<S> {
             version,
             first,
             left: 0..filled as u8,
+            framing: (version == Version::Http1).then(Framing::new),
         })
     }
 }
@@ -70,9 +74,9 @@ impl<S> Opened<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
+impl<S: AsyncRead + Unpin> Opened<S> {
+    fn poll_bytes(
+        &mut self,
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
@@ -88,6 +92,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
             let _ = Pin::new(&mut self.stream).poll_read(context, into);
         }
         Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Opened<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = self.poll_bytes(context, into);
+        if let Some(framing) = &mut self.framing {
+            framing.inspect(&mut into.filled_mut()[before..]);
+        }
+        read
     }
 }
 
@@ -141,7 +160,7 @@ mod tests {
             (&PREFACE[..], Version::Http2),
             (b"GET / HTTP/1.1\r\n", Version::Http1),
             (b"POST /publish HTTP/1.1\r\n", Version::Http1),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r", Version::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n", Version::Http1),
         ] {
             let (near, mut far) = duplex(64);
             // Byte by byte, and more behind it.

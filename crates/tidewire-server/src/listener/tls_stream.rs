@@ -21,6 +21,7 @@ use std::{
 };
 
 use rustls::ServerConfig;
+use rustls_acme::acme::ACME_TLS_ALPN_NAME as CHALLENGE_ALPN;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use self::{
@@ -51,6 +52,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
                 Err(error)
             }
         }
+    }
+
+    /// Whether an authority has come to see the proof for a certificate.
+    pub(crate) fn is_challenge(&self) -> bool {
+        self.records.alpn() == Some(CHALLENGE_ALPN)
     }
 
     fn poll_handshake(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -14,7 +14,12 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tidewire_protocol::{Code, idempotency_key};
 use tokio::time::timeout;
 
-use crate::{auth::Identity, error::Refusal, gateway::Gateway, limits::bytes};
+use crate::{
+    auth::Identity,
+    error::Refusal,
+    gateway::Gateway,
+    limits::{bytes, limit::Limit},
+};
 
 /// Refuses somebody who may publish nowhere.
 pub(super) fn require_any_right(identity: &Identity) -> Result<(), Refusal> {
@@ -70,24 +75,26 @@ pub(super) async fn read(
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > bound as u64) {
-        return Err(too_large(bound));
+        return Err(too_large(gateway, bound));
     }
     let time = gateway.limits.body_timeout;
     match timeout(time, Limited::new(body, bound).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(bound)),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(gateway, bound)),
         Ok(Err(_)) => Err(Refusal::new(
             Code::BadRequest,
             "the body ended before it was complete",
         )),
         Err(_elapsed) => {
+            gateway.metrics.refused(Limit::BodyTimeout);
             let message = format!("the body did not come within {} s", time.as_secs_f32());
             Err(Refusal::new(Code::RequestTimeout, message))
         }
     }
 }
 
-fn too_large(bound: usize) -> Refusal {
+fn too_large(gateway: &Gateway, bound: usize) -> Refusal {
+    gateway.metrics.refused(Limit::BatchMaxBytes);
     Refusal::new(
         Code::TooLarge,
         format!("the body is larger than {bound} bytes"),

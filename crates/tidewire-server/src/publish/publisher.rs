@@ -25,7 +25,7 @@ use crate::{
     auth::Identity,
     error::Refusal,
     gateway::Gateway,
-    limits::{bytes, quota::one_client},
+    limits::{bytes, limit::Limit, quota::one_client},
 };
 
 /// An idempotency key as the publisher gave it.
@@ -95,6 +95,7 @@ impl<'a> Publisher<'a> {
             bytes(self.gateway.limits.event_max_bytes),
         );
         if length > bound {
+            self.gateway.metrics.refused(Limit::EventMaxBytes);
             let message = format!("the event has {length} bytes; at most {bound} are taken");
             return Err(Refusal::new(Code::TooLarge, message));
         }
@@ -103,6 +104,7 @@ impl<'a> Publisher<'a> {
             None => self.gateway.publishers.take(&self.rate, Instant::now()),
         };
         taken.map_err(|pause| {
+            self.gateway.metrics.refused(Limit::PublishesPerSecond);
             let pause = *self.limited.get_or_init(|| pause);
             let bound = self.gateway.limits.publishes_per_second;
             let message = format!("more than {bound} events in a second");

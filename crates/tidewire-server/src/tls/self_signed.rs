@@ -22,7 +22,10 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use super::{TlsError, provider, read_chain};
+use super::{
+    TlsError,
+    files::{provider, read_chain},
+};
 
 /// The paths of our own certificate and key, made anew unless those that are there will do.
 pub(super) fn keep(folder: &Path) -> Result<(PathBuf, PathBuf), TlsError> {

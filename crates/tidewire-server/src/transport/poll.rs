@@ -58,7 +58,7 @@ pub(crate) fn open(
         // There is nothing to wait for: whoever begins needs the cursor first.
         return Err(Box::new(empty(&gateway.bus.head().to_string())));
     }
-    let seat = Seat::take(gateway, peer, Transport::Poll)
+    let seat = Seat::take(gateway, peer, &opening.identity, Transport::Poll)
         .ok_or_else(|| refuse(Refusal::over_capacity()))?;
     Ok(Held {
         gateway: gateway.clone(),

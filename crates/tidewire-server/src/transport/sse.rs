@@ -55,7 +55,7 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
         opening.query.start = Some(start);
     }
     opening.require_topics()?;
-    let Some(seat) = Seat::take(gateway, peer, Transport::Sse) else {
+    let Some(seat) = Seat::take(gateway, peer, &opening.identity, Transport::Sse) else {
         let refusal = Refusal::over_capacity();
         return come_back(headers, CloseReason::OverCapacity, refusal);
     };

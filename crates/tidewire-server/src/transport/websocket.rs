@@ -60,7 +60,7 @@ async fn opened(
 ) -> Result<Response, Refusal> {
     let opening = Opening::read(gateway, Shown::of_parts(parts), parts.uri.query())?;
     let wanted = Wanted::of(gateway, opening)?;
-    let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket) else {
+    let Some(seat) = Seat::take(gateway, peer, &wanted.identity, Transport::WebSocket) else {
         return Ok(upgrade.accept(turn_away));
     };
     let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip()).await?;

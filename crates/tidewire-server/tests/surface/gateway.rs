@@ -9,8 +9,10 @@ use std::{
 
 use reqwest::{Client, RequestBuilder, Response};
 use rustls::{
-    ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::CertificateDer,
-    pki_types::pem::PemObject,
+    ClientConfig, ConfigBuilder, RootCertStore,
+    client::WantsClientCert,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
 };
 use serde_json::Value;
 use tempfile::TempDir;
@@ -29,11 +31,13 @@ pub(crate) type WebSocket = WebSocketStream<TlsStream<TcpStream>>;
 pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) redirect: SocketAddr,
     pub(crate) bus: Bus,
     pub(crate) shutdown: CancellationToken,
     pub(crate) served: JoinHandle<Result<(), ServeError>>,
+    /// Where the certificate and its key lie.
+    pub(crate) folder: TempDir,
     root: CertificateDer<'static>,
-    _folder: TempDir,
 }
 
 impl Gateway {
@@ -52,10 +56,13 @@ impl Gateway {
         let bus = Bus::start(Arc::new(engine), BusConfig::default());
         let public = TcpListener::bind("127.0.0.1:0").unwrap();
         let admin = TcpListener::bind("127.0.0.1:0").unwrap();
+        let redirect = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, admin_address) = (public.local_addr().unwrap(), admin.local_addr().unwrap());
+        let redirect_address = redirect.local_addr().unwrap();
         let listeners = Listeners {
             public: vec![public],
             admin: Some(admin),
+            redirect: Some(redirect),
         };
         let shutdown = CancellationToken::new();
         let server = Server::new(&config, bus.clone(), listeners).unwrap();
@@ -64,11 +71,12 @@ impl Gateway {
         Self {
             address,
             admin: admin_address,
+            redirect: redirect_address,
             bus,
             shutdown,
             served,
+            folder,
             root: CertificateDer::from_pem_slice(&pem).unwrap(),
-            _folder: folder,
         }
     }
 
@@ -77,16 +85,14 @@ impl Gateway {
     }
 
     pub(crate) fn tls(&self, alpn: &[&[u8]]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(self.root.clone()).unwrap();
-        let mut config =
-            ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-                .with_safe_default_protocol_versions()
-                .unwrap()
-                .with_root_certificates(roots)
-                .with_no_client_auth();
+        let mut config = trusting(&self.root).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
         config
+    }
+
+    /// Of the certificate that the gateway had at its start.
+    pub(crate) fn root(&self) -> &CertificateDer<'static> {
+        &self.root
     }
 
     /// A client that may use HTTP/2.
@@ -168,6 +174,18 @@ impl Gateway {
             .await
             .unwrap_or_else(|_| panic!("never counted: {line}"));
     }
+}
+
+/// A client's TLS that trusts this certificate only.
+pub(crate) fn trusting(
+    root: &CertificateDer<'static>,
+) -> ConfigBuilder<ClientConfig, WantsClientCert> {
+    let mut roots = RootCertStore::empty();
+    roots.add(root.clone()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
 }
 
 pub(crate) async fn sent(request: RequestBuilder) -> Response {

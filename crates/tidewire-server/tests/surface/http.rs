@@ -388,3 +388,22 @@ async fn the_openapi_document_names_paths_that_exist_and_every_code() {
         .collect();
     assert_eq!(named, json!(known));
 }
+
+#[tokio::test]
+async fn the_plain_port_only_says_where_https_is() {
+    let gateway = Gateway::start();
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(gateway.tls(&[]))
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap();
+    let plain = |path: &str| format!("http://{}{path}", gateway.redirect);
+    for path in ["/", "/sse?topic=a.%3E", "/metrics"] {
+        let moved = sent(client.get(plain(path))).await;
+        assert_eq!(moved.status(), 308);
+        let place = format!("https://{}{path}", gateway.address);
+        assert_eq!(moved.headers()["location"], place);
+        assert!(!moved.headers().contains_key("strict-transport-security"));
+    }
+    refused(client.post(plain("/topics/a")).body("1"), 403, "forbidden").await;
+}

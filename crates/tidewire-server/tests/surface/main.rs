@@ -10,4 +10,5 @@ mod http;
 mod raw;
 mod stop;
 mod streams;
+mod tls;
 mod websocket;

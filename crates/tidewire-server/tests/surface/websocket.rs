@@ -276,6 +276,37 @@ async fn an_auth_frame_opens_the_topics_of_the_query() {
 }
 
 #[tokio::test]
+async fn sessions_of_one_subject_are_counted_also_when_it_says_who_it_is_later() {
+    let gateway = Gateway::with(|config| {
+        with_key(config);
+        config.limits.auth_timeout = DEADLINE;
+        config.limits.sessions_per_subject = 1;
+    });
+    let auth = json!({"op": "auth", "ref": 1, "token": "secret"});
+    let key = [("authorization", "Bearer secret")];
+    let mut first = gateway.websocket("/ws").await;
+    next(&mut first).await;
+    assert_eq!(ask(&mut first, auth.clone()).await["op"], "ok");
+    // The same session once more costs no other place.
+    assert_eq!(ask(&mut first, auth.clone()).await["op"], "ok");
+    for limited in 1..=2 {
+        let mut another = match limited {
+            1 => gateway.try_websocket("/ws", &key).await.unwrap(),
+            _ => gateway.websocket("/ws").await,
+        };
+        another.send(Message::text(auth.to_string())).await.unwrap();
+        assert_eq!(closed(&mut another).await, (4100, Some(4100)));
+        let line = "tidewire_refused_total{limit=\"sessions_per_subject\"}";
+        gateway.counted(&format!("{line} {limited}")).await;
+    }
+    first.close(None).await.unwrap();
+    let gone = "tidewire_connections{transport=\"websocket\"} 0";
+    gateway.counted(gone).await;
+    let mut last = gateway.try_websocket("/ws", &key).await.unwrap();
+    assert_eq!(next(&mut last).await["op"], "hello");
+}
+
+#[tokio::test]
 async fn a_client_that_answers_no_ping_is_given_up() {
     let gateway = Gateway::with(|config| config.limits.heartbeat = Duration::from_millis(100));
     // tungstenite answers pings while it is read, so this client writes the handshake itself and reads nothing more.

@@ -15,7 +15,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use tidewire_bus::{Bus, DiskEngine, Engine, MemoryEngine};
-use tidewire_server::{Listeners, Server, ServerConfig};
+use tidewire_server::{Listeners, Reload, Server, ServerConfig, raise_open_files};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -31,6 +31,7 @@ use crate::{
 pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
     let config = load(flags)?;
     log::start()?;
+    raise_open_files();
     let shutdown = on_signal()?;
     let listeners = bind(&config)?;
     let announcement = announcement(&config, &listeners)?;
@@ -40,6 +41,7 @@ pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
         ..config.server()?
     };
     let server = Server::new(&settings, bus.clone(), listeners)?;
+    reload_on_signal(server.reload())?;
 
     output::print(&announcement)?;
     log::release();
@@ -56,6 +58,12 @@ fn bind(config: &Config) -> Result<Listeners> {
     Ok(Listeners {
         public: public.collect::<Result<_>>()?,
         admin: config.admin.as_ref().map(listener).transpose()?,
+        redirect: config
+            .http
+            .redirect_listen
+            .as_ref()
+            .map(listener)
+            .transpose()?,
     })
 }
 
@@ -94,6 +102,18 @@ fn on_signal() -> Result<CancellationToken> {
     Ok(shutdown)
 }
 
+/// SIGHUP looks at the certificate files at once. It never ends the process, also where there are none.
+fn reload_on_signal(reload: Reload) -> Result<()> {
+    let mut hang_up = signal(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            tracing::info!("certificate files are looked at");
+            reload.now();
+        }
+    });
+    Ok(())
+}
+
 async fn any(terminate: &mut Signal, interrupt: &mut Signal) -> i32 {
     tokio::select! {
         _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
@@ -128,8 +148,15 @@ fn try_next(config: &Config, address: SocketAddr) -> String {
     } else {
         "https"
     };
-    let url = format!("{scheme}://{}:{}", host(address.ip()), address.port());
-    let made = !config.insecure_http && config.tls.cert.is_none();
+    // The only name under which a certificate of an authority is good.
+    let domain = config
+        .tls
+        .acme
+        .as_ref()
+        .and_then(|acme| acme.domains.first());
+    let host = domain.cloned().unwrap_or_else(|| host(address.ip()));
+    let url = format!("{scheme}://{host}:{}", address.port());
+    let made = !config.insecure_http && config.tls.cert.is_none() && config.tls.acme.is_none();
     let trust = match made {
         true => format!(
             "--cacert {} ",
@@ -161,7 +188,7 @@ fn live_data(config: &Config, url: &str) -> String {
     if elsewhere {
         line.push_str(&format!(" --url {url}"));
     }
-    if other_folder && config.tls.cert.is_none() {
+    if other_folder && config.tls.cert.is_none() && config.tls.acme.is_none() {
         let cert = config.data_dir.join("tls/cert.pem");
         line.push_str(&format!(" --ca {}", quoted(&cert)));
     }
@@ -236,6 +263,16 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("-N 'http://localhost:80/sse?"), "{text}");
+    }
+
+    #[test]
+    fn a_certificate_of_an_authority_is_good_under_its_own_name_only() {
+        let mut config = Config::default();
+        let acme = r#"domains = ["gate.example.com"]"#;
+        config.tls.acme = Some(toml::from_str(acme).unwrap());
+        let text = lines(&config, "0.0.0.0:443");
+        assert!(text.contains("https://gate.example.com:443/"), "{text}");
+        assert!(!text.contains("cacert"), "{text}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ async fn pair(write_timeout: Duration) -> (Wire, TcpStream) {
     let address = listener.local_addr().unwrap();
     let (near, far) = tokio::join!(listener.accept(), TcpStream::connect(address));
     let permit = Quota::new(1, 1)
-        .take(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        .take(Some(IpAddr::V4(Ipv4Addr::LOCALHOST)))
         .unwrap();
     (
         Wire::new(near.unwrap().0, write_timeout, permit),

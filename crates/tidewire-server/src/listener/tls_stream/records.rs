@@ -54,6 +54,11 @@ impl Records {
         self.connection.is_handshaking()
     }
 
+    /// What both sides have agreed to speak.
+    pub(super) fn alpn(&self) -> Option<&[u8]> {
+        self.connection.alpn_protocol()
+    }
+
     pub(super) fn has_ended(&self) -> bool {
         self.ended
     }

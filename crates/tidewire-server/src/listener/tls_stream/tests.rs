@@ -8,7 +8,7 @@ use rustls::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
-use self::peer::{Counting, Jagged, SERVER, client_config, exchange, in_time, over, pair};
+use self::peer::{Counting, Jagged, SERVER, client_config, exchange, in_time, over, pair, shaken};
 use super::*;
 
 fn noise(bytes: usize) -> Vec<u8> {
@@ -68,6 +68,28 @@ async fn the_first_protocol_that_both_speak_is_chosen() {
         let (near, far) = duplex(1 << 16);
         let (_server, client) = over(config, near, far).await;
         assert_eq!(client.get_ref().1.alpn_protocol(), Some(chosen.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn only_a_handshake_that_offers_nothing_else_is_an_authoritys() {
+    let mut server = ServerConfig::clone(&SERVER.0);
+    server.alpn_protocols.push(b"acme-tls/1".to_vec());
+    let server = Arc::new(server);
+    for (offered, is_challenge) in [
+        (&["acme-tls/1"][..], true),
+        (&["acme-tls/1", "h2"], false),
+        (&["http/1.1"], false),
+        (&[], false),
+    ] {
+        let mut config = client_config(&TLS13);
+        config.alpn_protocols = offered
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let (near, far) = duplex(1 << 16);
+        let (stream, _client) = shaken(Arc::clone(&server), config, near, far).await;
+        assert_eq!(stream.is_challenge(), is_challenge, "{offered:?}");
     }
 }
 

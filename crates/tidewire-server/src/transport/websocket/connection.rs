@@ -27,7 +27,7 @@ use crate::{
     drain::millis,
     error::Refusal,
     gateway::Shared,
-    limits::bucket::Bucket,
+    limits::{bucket::Bucket, limit::Limit},
     transport::{Seat, skipped::Skipped},
 };
 
@@ -175,6 +175,7 @@ impl Connection {
         let now = Instant::now();
         let heartbeat = self.gateway.limits.heartbeat;
         if self.auth_deadline.is_some_and(|deadline| deadline <= now) {
+            self.gateway.metrics.refused(Limit::AuthTimeout);
             let refusal = Refusal::new(Code::Unauthorized, "no auth frame came in time");
             self.socket.send(frames::error(None, &refusal)).await?;
             return Err(End::Say(CloseReason::Unauthorized));

@@ -15,7 +15,7 @@ use tidewire_protocol::{
 use tidewire_websocket::Message;
 
 use super::{connection::Connection, socket::End};
-use crate::{error::Refusal, publish};
+use crate::{error::Refusal, limits::limit::Limit, publish};
 
 type Reference = Option<Box<RawValue>>;
 
@@ -30,6 +30,7 @@ impl Connection {
             .take(self.gateway.limits.frames_per_second, Instant::now())
             .is_err()
         {
+            self.gateway.metrics.refused(Limit::FramesPerSecond);
             return Err(End::Say(CloseReason::RateLimited));
         }
         let text = match heard {
@@ -158,6 +159,9 @@ impl Connection {
                 "this session belongs to another; open a new one",
             );
             return self.refuse(&reference, &refusal).await;
+        }
+        if !self.seat.belongs_to(&identity) {
+            return Err(End::Say(CloseReason::OverCapacity));
         }
         self.expiry = self.gateway.auth.expiry(&identity);
         self.identity = identity;

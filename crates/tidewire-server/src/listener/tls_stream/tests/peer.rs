@@ -15,18 +15,19 @@ use tokio::{
 use tokio_rustls::{TlsConnector, client};
 
 use super::*;
-use crate::tls::{self, Tls};
+use crate::tls::{self, Tls, TlsOptions};
 
 /// The gateway's own configuration, and a client's that trusts it.
 pub(super) static SERVER: LazyLock<(Arc<ServerConfig>, RootCertStore)> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap();
-    let config = tls::config(&Tls::SelfSigned {
+    let tls = Tls::SelfSigned {
         folder: folder.path().to_owned(),
-    });
+    };
+    let (handshakes, _) = tls::open(&tls, &TlsOptions::default()).unwrap().unwrap();
     let mut trusted = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(folder.path().join("cert.pem")).unwrap();
     trusted.add(certificate).unwrap();
-    (config.unwrap().unwrap(), trusted)
+    (handshakes.config(), trusted)
 });
 
 pub(super) fn client_config(version: &'static SupportedProtocolVersion) -> ClientConfig {
@@ -57,11 +58,25 @@ where
     N: AsyncRead + AsyncWrite + Unpin,
     F: AsyncRead + AsyncWrite + Unpin,
 {
+    shaken(Arc::clone(&SERVER.0), config, near, far).await
+}
+
+/// Both ends after the handshake, each with its own configuration.
+pub(super) async fn shaken<N, F>(
+    server: Arc<ServerConfig>,
+    config: ClientConfig,
+    near: N,
+    far: F,
+) -> (TlsStream<N>, client::TlsStream<F>)
+where
+    N: AsyncRead + AsyncWrite + Unpin,
+    F: AsyncRead + AsyncWrite + Unpin,
+{
     let name = ServerName::try_from("127.0.0.1").unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let (server, client) = in_time(async {
         tokio::join!(
-            TlsStream::accept(Arc::clone(&SERVER.0), near),
+            TlsStream::accept(server, near),
             connector.connect(name, far),
         )
     })
