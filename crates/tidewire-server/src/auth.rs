@@ -23,6 +23,7 @@ use self::{
 use crate::{
     config::{AuthConfig, ConfigError},
     error::Refusal,
+    revocation::Revocations,
 };
 
 /// How clients prove who they are.
@@ -30,6 +31,7 @@ use crate::{
 pub(crate) struct Auth {
     anonymous: Identity,
     keys: Keys,
+    revocations: Revocations,
 }
 
 impl Auth {
@@ -57,7 +59,30 @@ impl Auth {
         Ok(Self {
             anonymous: Identity::anonymous(rights),
             keys: Keys::new(&config.keys, &grants)?,
+            revocations: Revocations::default(),
         })
+    }
+
+    /// The same, with credentials that are good no longer.
+    pub(crate) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// What is good no longer.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Asks that these credentials have not been revoked: at each identification, and again once a session is in the list.
+    ///
+    /// # Errors
+    /// 401, as for any bad credentials.
+    pub(crate) fn require_good(&self, identity: &Identity) -> Result<(), Refusal> {
+        match self.revocations.refuse(identity) {
+            true => Err(bad_credentials()),
+            false => Ok(()),
+        }
     }
 
     /// Who sent a request with these headers.
@@ -79,7 +104,9 @@ impl Auth {
     /// # Errors
     /// 401 for a token that proves nothing.
     pub(crate) fn identify_token(&self, token: &str) -> Result<Identity, Refusal> {
-        self.keys.find(token).ok_or_else(bad_credentials)
+        let identity = self.keys.find(token).ok_or_else(bad_credentials)?;
+        self.require_good(&identity)?;
+        Ok(identity)
     }
 }
 

@@ -15,6 +15,7 @@ use crate::{
     auth::{Auth, grant_pattern::GrantPattern},
     limits::LimitsConfig,
     origin::Origins,
+    revocation::RevocationsConfig,
     tls::Tls,
 };
 
@@ -27,6 +28,10 @@ pub struct ServerConfig {
     pub auth: AuthConfig,
     /// Every bound.
     pub limits: LimitsConfig,
+    /// How long revocations are kept.
+    pub revocations: RevocationsConfig,
+    /// The folder for what is to survive a restart. Default none: revocations end with the process.
+    pub data_dir: Option<PathBuf>,
     /// How the public listeners speak TLS.
     pub tls: Tls,
     /// Serves `/echo`, for conformance suites. Default no.
@@ -41,6 +46,8 @@ impl ServerConfig {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            revocations: RevocationsConfig::default(),
+            data_dir: None,
             tls,
             conformance_echo: false,
         }
@@ -52,6 +59,7 @@ impl ServerConfig {
     /// The first key whose value cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
+        self.revocations.check()?;
         Origins::new(&self.http.allowed_origins)?;
         Auth::new(&self.auth, true)?;
         Ok(())

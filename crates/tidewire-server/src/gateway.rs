@@ -7,8 +7,10 @@ use std::{path::PathBuf, sync::Arc};
 
 use http::HeaderValue;
 use tidewire_bus::Bus;
+use tidewire_protocol::CloseReason;
 
 use crate::{
+    ServeError,
     auth::Auth,
     config::{ConfigError, ServerConfig},
     drain::Drain,
@@ -16,6 +18,8 @@ use crate::{
     limits::{LimitsConfig, bucket::Publishers, quota::Quota},
     metrics::Metrics,
     origin::Origins,
+    revocation::Revocations,
+    sessions::Sessions,
 };
 
 /// The gateway as its handlers hold it.
@@ -35,8 +39,10 @@ pub(crate) struct Gateway {
     pub(crate) publishers: Publishers,
     /// The connections of the public listeners.
     pub(crate) connections: Arc<Quota>,
-    /// The sessions that they carry.
+    /// The sessions that they carry, by address.
     pub(crate) sessions: Arc<Quota>,
+    /// The same sessions, one by one.
+    pub(crate) open_sessions: Sessions,
     /// The one orderly stop.
     pub(crate) drain: Drain,
     /// What is counted.
@@ -59,7 +65,7 @@ impl Gateway {
         config: &ServerConfig,
         bus: Bus,
         loopback: bool,
-    ) -> Result<Shared, ConfigError> {
+    ) -> Result<Shared, ServeError> {
         config.check()?;
         let limits = config.limits.clone();
         let admin_hosts = config
@@ -76,15 +82,19 @@ impl Gateway {
             0 => None,
             seconds => HeaderValue::from_str(&format!("max-age={seconds}")).ok(),
         };
+        let revocations = Revocations::open(&config.revocations, config.data_dir.clone())
+            .map_err(|error| ServeError::Revocations(error.to_string()))?;
+        let metrics = Metrics::new();
         Ok(Arc::new(Self {
             bus,
-            auth: Auth::new(&config.auth, loopback)?,
+            auth: Auth::new(&config.auth, loopback)?.with_revocations(revocations),
             origins: Origins::new(&config.http.allowed_origins)?,
             publishers: Publishers::new(limits.publishes_per_second),
             connections: Quota::new(limits.connections_per_address, limits.connections_total),
             sessions: Quota::new(limits.sessions_per_address, limits.sessions_total),
+            open_sessions: Sessions::default(),
             drain: Drain::default(),
-            metrics: Metrics::new(),
+            metrics,
             admin_hosts,
             hsts,
             websocket_deflate: config.http.websocket_deflate,
@@ -92,5 +102,17 @@ impl Gateway {
             conformance_echo: config.conformance_echo,
             limits,
         }))
+    }
+
+    /// Asks all sessions to end; those that open from now on hear it at once.
+    pub(crate) fn begin_drain(&self) {
+        self.drain.begin();
+        self.open_sessions.stop(CloseReason::Draining, |_| true);
+    }
+
+    /// Cuts what is left.
+    pub(crate) fn end_drain(&self) {
+        self.drain.end();
+        self.open_sessions.cut();
     }
 }

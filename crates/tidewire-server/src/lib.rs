@@ -4,7 +4,8 @@
 //! route and layer in one column; `publish` and `read` are the REST verbs; `transport` is what the three transports
 //! share, and each of `transport/{websocket,sse,poll}` turns the batches of its session into its own bytes. Around them:
 //! `listener` and `tls` (connections), `auth` and `origin` (who may), `error` (what a client learns), `limits` (every bound
-//! by name), `drain`, `health`, `metrics`, `admin`, `assets`.
+//! by name), `drain`, `health`, `metrics`, `admin`, `assets`; `sessions` (who is connected)
+//! and `revocation`.
 //!
 //! **Invariants.** It knows the engine only through the bus. No transport has a queue of its own: a session is a cursor over
 //! the log. Nothing from the network panics the process; what would is caught, counted and answered. Nothing here waits
@@ -29,7 +30,9 @@ mod metrics;
 mod origin;
 mod publish;
 mod read;
+mod revocation;
 mod router;
+mod sessions;
 mod tls;
 mod transport;
 
@@ -51,6 +54,7 @@ pub use config::{
     TlsConfig,
 };
 pub use limits::LimitsConfig;
+pub use revocation::RevocationsConfig;
 pub use tls::{Tls, TlsError};
 
 use crate::{
@@ -79,6 +83,9 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The revocations of earlier runs: without them, whoever was revoked would come back.
+    #[error("the revocations cannot be read: {0}")]
+    Revocations(String),
     /// There is no public listener.
     #[error("no address to listen on")]
     NoListener,
@@ -173,7 +180,7 @@ impl Server {
         shutdown.cancelled().await;
 
         tracing::info!(sessions = gateway.sessions.held(), "draining");
-        gateway.drain.begin();
+        gateway.begin_drain();
         let in_time = timeout(limits.drain_timeout, async {
             gateway.drain.sessions_gone().await;
             // Over HTTP/2 some clients give a connection up at GOAWAY, and with it the last words that
@@ -188,7 +195,7 @@ impl Server {
                 "drain timed out; the rest is cut"
             );
         }
-        gateway.drain.end();
+        gateway.end_drain();
         admin.stop();
         // The operator sees the last numbers; what still hangs is dropped with the set.
         let _ = timeout(ADMIN_GRACE, admin.gone()).await;
@@ -235,7 +242,7 @@ struct CutOnDrop(Shared);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
-        self.0.drain.end();
+        self.0.end_drain();
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     /// Events that the engine has acknowledged to a publisher; repeats of a key not counted.
     published: Counter,
     /// Events that were handed to a subscriber's connection; for each transport, so that no batch looks its own up.
-    delivered: [Counter; TRANSPORTS.len()],
+    delivered: [Counter; Transport::ALL.len()],
     /// Gaps that were told to subscribers.
     gaps: Family<ReasonLabel, Counter>,
     /// Events and requests to publish that were refused, by the code of the problem.
@@ -98,7 +98,7 @@ impl Metrics {
             "Events handed to subscribers' connections",
             delivered.clone(),
         );
-        let delivered = TRANSPORTS.map(|each| delivered.get_or_create(&label(each)).clone());
+        let delivered = Transport::ALL.map(|each| delivered.get_or_create(&label(each)).clone());
         let gaps = Family::default();
         registry.register("gaps", "Gaps told to subscribers", gaps.clone());
         let refused = Family::default();
@@ -303,8 +303,6 @@ fn resident_bytes() -> i64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Every transport, in the order of their declaration.
-const TRANSPORTS: [Transport; 3] = [Transport::WebSocket, Transport::Sse, Transport::Poll];
 /// 50 microseconds: a memory engine. Doubled to about 13 seconds.
 const APPEND_FIRST_BUCKET: f64 = 0.00005;
 const APPEND_BUCKETS: u16 = 19;

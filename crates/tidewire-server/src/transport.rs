@@ -11,9 +11,11 @@ mod skipped;
 pub(crate) mod sse;
 pub(crate) mod websocket;
 
+use std::sync::Arc;
+
 use http::HeaderMap;
 use tidewire_bus::SessionOptions;
-use tidewire_protocol::{CloseReason, Code, StartAt, SubscribeQuery};
+use tidewire_protocol::{CloseReason, Code, Pattern, StartAt, SubscribeQuery};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
@@ -22,6 +24,7 @@ use crate::{
     gateway::Shared,
     limits::{bytes, quota::Permit},
     listener::Peer,
+    sessions::Entry,
 };
 
 /// What carries a session.
@@ -33,6 +36,9 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Every one, in the order of their declaration.
+    pub(crate) const ALL: [Self; 3] = [Self::WebSocket, Self::Sse, Self::Poll];
+
     /// The word in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -94,33 +100,81 @@ pub(crate) fn options(gateway: &Shared, query: &SubscribeQuery) -> SessionOption
     }
 }
 
-/// What a session takes up while it lasts: a place under the caps, a place in the drain, its line in the metrics.
+/// What a session takes up while it lasts: a place under the caps, a place in the list of sessions, a place in the drain,
+/// its line in the metrics.
 pub(crate) struct Seat {
     gateway: Shared,
-    transport: Transport,
+    /// Its place in the list of sessions, and the signal that ends it.
+    entry: Arc<Entry>,
     reason: CloseReason,
-    peer: Peer,
     _permit: Permit,
     _drain: TaskTrackerToken,
 }
 
 impl Seat {
     /// One more session of this peer, or `None` over capacity.
-    pub(crate) fn take(gateway: &Shared, peer: &Peer, transport: Transport) -> Option<Self> {
+    pub(crate) fn take(
+        gateway: &Shared,
+        peer: &Peer,
+        transport: Transport,
+        identity: &Identity,
+    ) -> Option<Self> {
         if peer.over_capacity {
             return None;
         }
         let permit = gateway.sessions.take(peer.address.ip())?;
         gateway.metrics.opened(transport);
-        Some(Self {
+        let entry = gateway
+            .open_sessions
+            .open(transport, peer.clone(), identity.clone());
+        let seat = Self {
             gateway: gateway.clone(),
-            transport,
+            entry,
             // What it is when the client simply goes.
             reason: CloseReason::GoingAway,
-            peer: peer.clone(),
             _permit: permit,
             _drain: gateway.drain.session(),
-        })
+        };
+        // Whoever ends sessions says so first and looks through the list afterwards. So after this look nobody is missed.
+        if gateway.drain.has_begun() {
+            seat.entry.end(CloseReason::Draining);
+        }
+        if gateway.drain.has_ended() {
+            seat.entry.cut();
+        }
+        seat.look_for_revocation(identity);
+        Some(seat)
+    }
+
+    /// Its place in the list of sessions.
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Somebody has said who it is.
+    pub(crate) fn identify(&self, identity: &Identity) {
+        self.entry.identify(identity);
+        self.look_for_revocation(identity);
+    }
+
+    /// The list shows what it reads, and the name that its client was told.
+    pub(crate) fn reads(&self, session: &str, topics: &[Pattern]) {
+        self.entry.reads(session, topics);
+    }
+
+    fn look_for_revocation(&self, identity: &Identity) {
+        if self.gateway.auth.require_good(identity).is_err() {
+            self.entry.end(CloseReason::Kicked);
+        }
+    }
+
+    /// What somebody hears who was sent away where no close code can be said.
+    pub(crate) fn sent_away(&self) -> Refusal {
+        let identity = self.entry.seen().identity;
+        match self.gateway.auth.require_good(&identity) {
+            Err(refusal) => refusal,
+            Ok(()) => Refusal::new(Code::Forbidden, "the operator has ended this session"),
+        }
     }
 
     /// The one end of a session.
@@ -132,7 +186,7 @@ impl Seat {
     pub(crate) fn delivered(&self, batch: &tidewire_bus::Batch) {
         self.gateway
             .metrics
-            .delivered(self.transport, batch.events.len());
+            .delivered(self.entry.transport, batch.events.len());
         if let Some(gap) = &batch.gap {
             self.gateway.metrics.gap(gap.reason);
         }
@@ -144,13 +198,15 @@ impl Drop for Seat {
         if std::thread::panicking() {
             self.gateway.metrics.panicked();
         }
-        if self.peer.was_too_slow() {
+        self.gateway.open_sessions.close(&self.entry);
+        if self.entry.peer.was_too_slow() {
             // The connection was closed for it, and nothing could be said any more.
             self.reason = CloseReason::TooSlow;
         }
-        self.gateway.metrics.ended(self.transport, self.reason);
+        let transport = self.entry.transport;
+        self.gateway.metrics.ended(transport, self.reason);
         tracing::debug!(
-            transport = self.transport.name(),
+            transport = transport.name(),
             code = self.reason.code(),
             "session ended"
         );

@@ -20,7 +20,9 @@ use tidewire_bus::{
     RetentionTable,
 };
 use tidewire_protocol::Pattern;
-use tidewire_server::{AuthConfig, HttpConfig, LimitsConfig, ServerConfig, TlsConfig};
+use tidewire_server::{
+    AuthConfig, HttpConfig, LimitsConfig, RevocationsConfig, ServerConfig, TlsConfig,
+};
 
 /// Everything that `serve` is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// Every bound of the HTTP surface.
     pub(crate) limits: LimitsConfig,
+    /// How long revocations are kept.
+    pub(crate) revocations: RevocationsConfig,
 }
 
 /// What orders and keeps the log.
@@ -201,6 +205,8 @@ impl Config {
             http: self.http.clone(),
             auth: self.auth.clone(),
             limits: self.limits.clone(),
+            revocations: self.revocations.clone(),
+            data_dir: Some(self.data_dir.clone()),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
             conformance_echo: false,
         })
@@ -279,6 +285,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            revocations: RevocationsConfig::default(),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Shape: one read with a time limit, written as one JSON object. The server keeps nothing between two polls.
 //! Bound: `wait` and `limit` of the request, `delivery_max_bytes`.
 //! Failure: a read that fails is 503 `unavailable`, never an empty success. While draining a held poll answers at once,
-//! with its cursor.
+//! with its cursor. Whoever is kicked meanwhile gets 403, or 401 where his credentials were revoked.
 //! Source: protocol section 3.2.
 
 use std::time::Duration;
@@ -43,16 +43,28 @@ pub(crate) fn open(
     peer: &Peer,
     request: &Request,
 ) -> Result<Held, Box<Response>> {
-    let refuse = |refusal: Refusal| Box::new(refusal.into_response());
     let opening =
         Opening::read(gateway, request.headers(), request.uri().query()).map_err(refuse)?;
     opening.require_topics().map_err(refuse)?;
+    hold(gateway, peer, request.method(), opening)
+}
+
+fn refuse(refusal: Refusal) -> Box<Response> {
+    Box::new(refusal.into_response())
+}
+
+fn hold(
+    gateway: &Shared,
+    peer: &Peer,
+    method: &Method,
+    opening: Opening,
+) -> Result<Held, Box<Response>> {
     let start = opening.start();
     if start == StartAt::Now {
         // There is nothing to wait for: whoever begins needs the cursor first.
         return Err(Box::new(empty(&gateway.bus.head().to_string())));
     }
-    let seat = Seat::take(gateway, peer, Transport::Poll)
+    let seat = Seat::take(gateway, peer, Transport::Poll, &opening.identity)
         .ok_or_else(|| refuse(Refusal::over_capacity()))?;
     Ok(Held {
         gateway: gateway.clone(),
@@ -63,7 +75,7 @@ pub(crate) fn open(
             ..options(gateway, &opening.query)
         },
         // To HEAD the answer has no body, so there is nothing to wait for either.
-        wait: match *request.method() {
+        wait: match *method {
             Method::HEAD => Duration::ZERO,
             _ => opening.query.wait,
         },
@@ -75,14 +87,21 @@ impl Held {
     /// One read with a time limit.
     pub(crate) async fn answer(self) -> Response {
         let mut session = self.gateway.bus.open(self.options);
+        self.seat.reads(session.id(), &self.topics);
         if let Err(error) = session.subscribe(self.topics, self.start).await {
             return Refusal::from(error).into_response();
         }
         let read = tokio::select! {
             biased;
             read = session.next_within(self.wait) => read,
-            () = self.gateway.drain.begun() => Ok(None),
+            _ending = self.seat.entry().ended() => Ok(None),
         };
+        // Looked at after the read: from the moment that he is kicked nobody gets anything.
+        if let Some(reason @ CloseReason::Kicked) = self.seat.entry().ending() {
+            let refusal = self.seat.sent_away();
+            self.seat.end(reason);
+            return refusal.into_response();
+        }
         let response = match read {
             Ok(Some(batch)) => {
                 self.seat.delivered(&batch);

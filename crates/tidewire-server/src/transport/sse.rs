@@ -22,7 +22,7 @@ use http::{
     request::Parts,
 };
 use tidewire_bus::{Batch, ReadError, Session};
-use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, StartAt, event_stream};
+use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, Retry, StartAt, event_stream};
 
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
@@ -45,13 +45,14 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
     if let Some(start) = last_event_id(headers)? {
         opening.query.start = Some(start);
     }
+    let mut session = gateway.bus.open(options(gateway, &opening.query));
     opening.require_topics()?;
-    let Some(seat) = Seat::take(gateway, peer, Transport::Sse) else {
+    let Some(seat) = Seat::take(gateway, peer, Transport::Sse, &opening.identity) else {
         let refusal = Refusal::over_capacity();
         return come_back(headers, CloseReason::OverCapacity, refusal);
     };
     let start = opening.start();
-    let mut session = gateway.bus.open(options(gateway, &opening.query));
+    seat.reads(session.id(), &opening.query.topics);
     let subscribed = match session.subscribe(opening.query.topics, start).await {
         Ok(subscribed) => subscribed,
         // The engine may come back, and the stream with it.
@@ -130,9 +131,13 @@ impl Stream {
         }
         let read = tokio::select! {
             biased;
-            () = self.gateway.drain.begun() => return Err(CloseReason::Draining),
+            reason = self.seat.entry().ended() => return Err(reason),
             read = self.session.next_within(wait) => read,
         };
+        // Looked at again after the read: from the moment that it is to end nothing is delivered.
+        if let Some(reason) = self.seat.entry().ending() {
+            return Err(reason);
+        }
         match read {
             // A long part of the log has nothing for this session: what it says is how far it is.
             Ok(Some(batch)) if batch.events.is_empty() && batch.gap.is_none() => {
@@ -182,7 +187,8 @@ fn joined(blocks: &[Bytes]) -> Bytes {
 }
 
 fn bye(reason: CloseReason) -> Bytes {
-    event_stream::bye(&Bye::new(reason, Some(retry_ms())))
+    let comes_back = reason.retry() != Retry::Never;
+    event_stream::bye(&Bye::new(reason, comes_back.then(retry_ms)))
 }
 
 /// The engine failed under an open session: it may come back, here or elsewhere.

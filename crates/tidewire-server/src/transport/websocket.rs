@@ -14,7 +14,7 @@ mod frames;
 mod handshake;
 mod socket;
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use axum::{
     extract::Request,
@@ -55,11 +55,15 @@ async fn opened(
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let opening = Opening::read(gateway, &parts.headers, parts.uri.query())?;
+    let session = gateway.bus.open(options(gateway, &opening.query));
     let wanted = Wanted::of(gateway, opening)?;
-    let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket) else {
+    let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket, &wanted.identity) else {
         return Ok(upgrade.accept(turn_away));
     };
-    let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip()).await?;
+    if !wanted.waits {
+        seat.reads(session.id(), &wanted.opening.query.topics);
+    }
+    let prepared = Prepared::new(gateway.clone(), session, wanted).await?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);
     Ok(upgrade.accept(move |socket| prepared.connect(socket, seat).run().instrument(span)))
 }
@@ -95,7 +99,6 @@ impl Wanted {
 /// A session that only lacks its socket.
 struct Prepared {
     gateway: Shared,
-    address: IpAddr,
     session: Session,
     identity: Identity,
     hello: Subscribed,
@@ -109,9 +112,8 @@ struct Waiting {
 }
 
 impl Prepared {
-    async fn new(gateway: Shared, wanted: Wanted, address: IpAddr) -> Result<Self, Refusal> {
+    async fn new(gateway: Shared, mut session: Session, wanted: Wanted) -> Result<Self, Refusal> {
         let start = wanted.opening.start();
-        let mut session = gateway.bus.open(options(&gateway, &wanted.opening.query));
         let topics = wanted.opening.query.topics;
         let (hello, waiting) = if wanted.waits {
             let cursor = first_cursor(&gateway, start);
@@ -129,7 +131,6 @@ impl Prepared {
         };
         Ok(Self {
             gateway,
-            address,
             session,
             identity: wanted.identity,
             hello,
@@ -154,7 +155,6 @@ impl Prepared {
             session: self.session,
             identity: self.identity,
             waiting: self.waiting,
-            address: self.address,
             gateway: self.gateway,
         }
     }

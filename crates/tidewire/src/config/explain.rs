@@ -187,7 +187,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 18] = [
+const FORMS: [(&str, &str); 19] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -202,6 +202,7 @@ const FORMS: [(&str, &str); 18] = [
     ("publish", SOME_PATTERNS),
     ("presence", SOME_PATTERNS),
     ("forget", SOME_PATTERNS),
+    ("keep", A_DURATION),
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),

@@ -6,7 +6,7 @@
 //! Failure: an `error` frame with the stable code; the connection stays, unless the frame was no JSON object (4000).
 //! Source: protocol section 3.3.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, net::IpAddr, time::Instant};
 
 use serde_json::value::RawValue;
 use tidewire_protocol::{
@@ -23,6 +23,7 @@ impl Connection {
     /// Answers what was heard.
     pub(super) async fn heard(&mut self, heard: Result<Message, End>) -> Result<(), End> {
         let heard = heard?;
+        self.require_open()?;
         self.unanswered = 0;
         if self
             .frames
@@ -61,6 +62,7 @@ impl Connection {
             } => self.subscribe(reference, topics, start).await,
             ClientFrame::Unsubscribe { reference, topics } => {
                 self.session.unsubscribe(&topics);
+                self.show_topics();
                 self.send(ServerFrame::done(reference.as_deref())).await
             }
             ClientFrame::Publish { reference, publish } => self.publish(reference, publish).await,
@@ -100,6 +102,7 @@ impl Connection {
             .await
         {
             Ok(begun) => {
+                self.show_topics();
                 let ok = ServerFrame::Ok {
                     reference: reference.as_deref(),
                     cursor: Some(begun.cursor),
@@ -129,7 +132,7 @@ impl Connection {
     }
 
     async fn publish(&mut self, reference: Reference, publish: Publish) -> Result<(), End> {
-        match publish::from_frame(&self.gateway, &self.identity, self.address, publish).await {
+        match publish::from_frame(&self.gateway, &self.identity, self.address(), publish).await {
             Ok(appended) => {
                 let ok = ServerFrame::Ok {
                     reference: reference.as_deref(),
@@ -157,12 +160,14 @@ impl Connection {
             );
             return self.refuse(&reference, &refusal).await;
         }
+        self.seat.identify(&identity);
         self.identity = identity;
         self.auth_deadline = None;
         // Rights narrow at once: what the new ones do not cover is delivered no longer.
         let mut lost = self.session.patterns();
         lost.retain(|pattern| !self.identity.may_subscribe(pattern));
         self.session.unsubscribe(&lost);
+        self.show_topics();
         // An API key has no end, so there is no `expires`.
         self.send(ServerFrame::done(reference.as_deref())).await?;
         match self.waiting.take() {
@@ -177,9 +182,21 @@ impl Connection {
             return self.refuse(&None, &refusal).await;
         }
         match self.session.subscribe(topics, start).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.show_topics();
+                Ok(())
+            }
             Err(error) => self.refuse(&None, &error.into()).await,
         }
+    }
+
+    fn address(&self) -> IpAddr {
+        self.seat.entry().peer.address.ip()
+    }
+
+    /// The list of sessions shows what is subscribed now.
+    fn show_topics(&self) {
+        self.seat.reads(self.session.id(), &self.session.patterns());
     }
 
     async fn refuse(&mut self, reference: &Reference, refusal: &Refusal) -> Result<(), End> {
