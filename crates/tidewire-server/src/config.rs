@@ -13,6 +13,7 @@ use tidewire_protocol::Pattern;
 
 use crate::{
     auth::{Auth, grant_pattern::GrantPattern},
+    hooks::HooksConfig,
     limits::LimitsConfig,
     origin::Origins,
     revocation::RevocationsConfig,
@@ -28,6 +29,8 @@ pub struct ServerConfig {
     pub auth: AuthConfig,
     /// Every bound.
     pub limits: LimitsConfig,
+    /// Questions to the user's backend.
+    pub hooks: HooksConfig,
     /// How long revocations are kept.
     pub revocations: RevocationsConfig,
     /// The folder for what is to survive a restart. Default none: revocations end with the process.
@@ -46,6 +49,7 @@ impl ServerConfig {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            hooks: HooksConfig::default(),
             revocations: RevocationsConfig::default(),
             data_dir: None,
             tls,
@@ -59,6 +63,7 @@ impl ServerConfig {
     /// The first key whose value cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
+        self.hooks.check()?;
         self.revocations.check()?;
         Origins::new(&self.http.allowed_origins)?;
         Auth::new(&self.auth, true)?;

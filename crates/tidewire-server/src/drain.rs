@@ -73,7 +73,7 @@ pub(crate) fn retry_ms() -> u64 {
 }
 
 /// A random time between two, in milliseconds. Without randomness: the middle.
-fn spread(low: Duration, high: Duration) -> u64 {
+pub(crate) fn spread(low: Duration, high: Duration) -> u64 {
     let (low, high) = (millis(low), millis(high));
     let width = high - low;
     match getrandom::u32() {

@@ -14,6 +14,7 @@ use crate::{
     auth::Auth,
     config::{ConfigError, ServerConfig},
     drain::Drain,
+    hooks::Hooks,
     host::HostName,
     limits::{LimitsConfig, bucket::Publishers, quota::Quota},
     metrics::Metrics,
@@ -43,6 +44,8 @@ pub(crate) struct Gateway {
     pub(crate) sessions: Arc<Quota>,
     /// The same sessions, one by one.
     pub(crate) open_sessions: Sessions,
+    /// Who is asked about them; `None`: nobody.
+    pub(crate) hooks: Option<Hooks>,
     /// The one orderly stop.
     pub(crate) drain: Drain,
     /// What is counted.
@@ -93,6 +96,7 @@ impl Gateway {
             connections: Quota::new(limits.connections_per_address, limits.connections_total),
             sessions: Quota::new(limits.sessions_per_address, limits.sessions_total),
             open_sessions: Sessions::default(),
+            hooks: Hooks::new(&config.hooks, &limits, metrics.hooks())?,
             drain: Drain::default(),
             metrics,
             admin_hosts,
@@ -102,6 +106,11 @@ impl Gateway {
             conformance_echo: config.conformance_echo,
             limits,
         }))
+    }
+
+    /// Whether the user's backend is asked when a session opens.
+    pub(crate) fn asks_about_sessions(&self) -> bool {
+        self.hooks.as_ref().is_some_and(Hooks::concern_sessions)
     }
 
     /// Asks all sessions to end; those that open from now on hear it at once.

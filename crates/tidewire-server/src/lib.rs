@@ -4,7 +4,7 @@
 //! route and layer in one column; `publish` and `read` are the REST verbs; `transport` is what the three transports
 //! share, and each of `transport/{websocket,sse,poll}` turns the batches of its session into its own bytes. Around them:
 //! `listener` and `tls` (connections), `auth` and `origin` (who may), `error` (what a client learns), `limits` (every bound
-//! by name), `drain`, `health`, `metrics`, `admin`, `assets`; `sessions` (who is connected)
+//! by name), `drain`, `health`, `metrics`, `admin`, `assets`; `hooks` (the user's backend is asked), `sessions` (who is connected)
 //! and `revocation`.
 //!
 //! **Invariants.** It knows the engine only through the bus. No transport has a queue of its own: a session is a cursor over
@@ -22,6 +22,7 @@ mod error;
 mod front;
 mod gateway;
 mod health;
+mod hooks;
 mod host;
 mod leftover;
 mod limits;
@@ -52,6 +53,9 @@ pub use auth::grant_pattern::GrantPattern;
 pub use config::{
     AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, RoleConfig, ServerConfig,
     TlsConfig,
+};
+pub use hooks::{
+    ConnectHookConfig, HookSecret, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
 };
 pub use limits::LimitsConfig;
 pub use revocation::RevocationsConfig;

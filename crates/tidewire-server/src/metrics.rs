@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     append: Histogram,
     /// Sessions that ended, by close code.
     ends: Family<EndLabel, Counter>,
+    /// Questions to the user's backend, by hook and what came of them.
+    hooks: HookOutcomes,
     /// Panics that were caught: each is a bug.
     panics: Counter,
     /// What the bus says of itself.
@@ -69,6 +71,39 @@ struct CodeLabel {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct EndLabel {
     code: u16,
+}
+
+/// What came of a question to the user's backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HookOutcome {
+    /// The backend said yes.
+    Allowed,
+    /// The backend said no.
+    Refused,
+    /// It gave no answer.
+    Failed,
+}
+
+/// The counter of them. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HookOutcomes(Family<HookLabel, Counter>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabel {
+    hook: &'static str,
+    outcome: &'static str,
+}
+
+impl HookOutcomes {
+    /// One more.
+    pub(crate) fn count(&self, hook: &'static str, outcome: HookOutcome) {
+        let outcome = match outcome {
+            HookOutcome::Allowed => "allowed",
+            HookOutcome::Refused => "refused",
+            HookOutcome::Failed => "failed",
+        };
+        self.0.get_or_create(&HookLabel { hook, outcome }).inc();
+    }
 }
 
 impl Metrics {
@@ -119,6 +154,12 @@ impl Metrics {
         );
         let ends = Family::default();
         registry.register("session_ends", "Ended sessions by close code", ends.clone());
+        let hooks = HookOutcomes::default();
+        registry.register(
+            "hooks",
+            "Questions to the user's backend by hook and outcome",
+            hooks.0.clone(),
+        );
         let panics = Counter::default();
         registry.register(
             "panics",
@@ -142,6 +183,7 @@ impl Metrics {
             refused,
             append,
             ends,
+            hooks,
             panics,
             bus,
             resident,
@@ -196,6 +238,11 @@ impl Metrics {
                 code: code.as_str(),
             })
             .inc();
+    }
+
+    /// The counter of questions to the user's backend.
+    pub(crate) fn hooks(&self) -> HookOutcomes {
+        self.hooks.clone()
     }
 
     /// A panic was caught.

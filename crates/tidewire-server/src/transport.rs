@@ -22,6 +22,7 @@ use crate::{
     auth::{Identity, bad_credentials},
     error::Refusal,
     gateway::Shared,
+    hooks,
     limits::{bytes, quota::Permit},
     listener::Peer,
     sessions::Entry,
@@ -85,9 +86,60 @@ impl Opening {
         self.identity.require_subscribe(&self.query.topics)
     }
 
+    /// Asks the user's backend who this is and what it may do, where a hook is configured.
+    ///
+    /// # Errors
+    /// The backend refuses, or gives no answer and that counts as no.
+    pub(crate) async fn ask_connect(
+        &mut self,
+        gateway: &Shared,
+        peer: &Peer,
+        (transport, session): (Transport, Option<&str>),
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        let Some(hooks) = &gateway.hooks else {
+            return Ok(());
+        };
+        let client = client(&self.identity, peer, transport, session);
+        self.identity = Box::pin(hooks.connect(client, headers, &self.query.topics)).await?;
+        // Who the backend says that it is may have been revoked.
+        gateway.auth.require_good(&self.identity)
+    }
+
+    /// Asks it whether this one may have the topics, once its rights are known to cover them.
+    ///
+    /// # Errors
+    /// As [`Opening::ask_connect`].
+    pub(crate) async fn ask_subscribe(
+        &self,
+        gateway: &Shared,
+        peer: &Peer,
+        (transport, session): (Transport, Option<&str>),
+    ) -> Result<(), Refusal> {
+        let Some(hooks) = &gateway.hooks else {
+            return Ok(());
+        };
+        let client = client(&self.identity, peer, transport, session);
+        Box::pin(hooks.subscribe(client, &self.query.topics)).await
+    }
+
     /// Where the session begins.
     pub(crate) fn start(&self) -> StartAt {
         self.query.start.unwrap_or(StartAt::Now)
+    }
+}
+
+fn client<'a>(
+    identity: &'a Identity,
+    peer: &Peer,
+    transport: Transport,
+    session: Option<&'a str>,
+) -> hooks::Client<'a> {
+    hooks::Client {
+        identity,
+        transport,
+        address: peer.address.ip(),
+        session,
     }
 }
 

@@ -21,7 +21,7 @@ use tidewire_bus::{
 };
 use tidewire_protocol::Pattern;
 use tidewire_server::{
-    AuthConfig, HttpConfig, LimitsConfig, RevocationsConfig, ServerConfig, TlsConfig,
+    AuthConfig, HooksConfig, HttpConfig, LimitsConfig, RevocationsConfig, ServerConfig, TlsConfig,
 };
 
 /// Everything that `serve` is told.
@@ -59,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// Every bound of the HTTP surface.
     pub(crate) limits: LimitsConfig,
+    /// Questions to the user's backend.
+    pub(crate) hooks: HooksConfig,
     /// How long revocations are kept.
     pub(crate) revocations: RevocationsConfig,
 }
@@ -205,6 +207,7 @@ impl Config {
             http: self.http.clone(),
             auth: self.auth.clone(),
             limits: self.limits.clone(),
+            hooks: self.hooks.clone(),
             revocations: self.revocations.clone(),
             data_dir: Some(self.data_dir.clone()),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
@@ -285,6 +288,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            hooks: HooksConfig::default(),
             revocations: RevocationsConfig::default(),
         }
     }

@@ -29,6 +29,15 @@ const WITHOUT_DEFAULT: &str = r#"
     [tls]
     cert = "cert.pem"
     key = "key.pem"
+    [hooks]
+    secret = "0123456789abcdef"
+    ca = "backend.pem"
+    [hooks.connect]
+    url = "https://app.example.com/hook"
+    [hooks.subscribe]
+    url = "https://app.example.com/hook"
+    [hooks.publish]
+    url = "https://app.example.com/hook"
     [auth.anonymous]
     [auth.authenticated]
     [auth.roles.NAME]

@@ -17,6 +17,7 @@ use bytes::Bytes;
 use http::{
     HeaderName, HeaderValue, Method,
     header::{CONTENT_TYPE, ETAG},
+    request::Parts,
 };
 use tidewire_bus::{Batch, SessionOptions};
 use tidewire_protocol::{CloseReason, Pattern, StartAt, encode_poll};
@@ -47,6 +48,41 @@ pub(crate) fn open(
         Opening::read(gateway, request.headers(), request.uri().query()).map_err(refuse)?;
     opening.require_topics().map_err(refuse)?;
     hold(gateway, peer, request.method(), opening)
+}
+
+/// The same where the user's backend is asked before.
+pub(crate) async fn serve_asked(gateway: Shared, peer: Peer, request: Parts) -> Response {
+    let held = Box::pin(open_asked(&gateway, &peer, &request)).await;
+    // Not held while the poll is.
+    drop((gateway, peer, request));
+    match held {
+        Ok(held) => held.answer().await,
+        Err(answer) => *answer,
+    }
+}
+
+async fn open_asked(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Held, Box<Response>> {
+    let headers = &request.headers;
+    let mut opening = Opening::read(gateway, headers, request.uri.query()).map_err(refuse)?;
+    opening
+        .query
+        .require_topic()
+        .map_err(|error| refuse(error.into()))?;
+    if peer.over_capacity {
+        return Err(refuse(Refusal::over_capacity()));
+    }
+    // The server keeps nothing between two polls, so a poll has no name to tell.
+    let who = (Transport::Poll, None);
+    opening
+        .ask_connect(gateway, peer, who, headers)
+        .await
+        .map_err(refuse)?;
+    opening.require_topics().map_err(refuse)?;
+    opening
+        .ask_subscribe(gateway, peer, who)
+        .await
+        .map_err(refuse)?;
+    hold(gateway, peer, &request.method, opening)
 }
 
 fn refuse(refusal: Refusal) -> Box<Response> {

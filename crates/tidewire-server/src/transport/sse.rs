@@ -46,7 +46,18 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
         opening.query.start = Some(start);
     }
     let mut session = gateway.bus.open(options(gateway, &opening.query));
-    opening.require_topics()?;
+    if gateway.hooks.is_some() && !peer.over_capacity {
+        let asked = Box::pin(ask(gateway, peer, &mut opening, session.id(), headers)).await;
+        match asked {
+            // The backend may come back, and the stream with it.
+            Err(refusal) if refusal.code() == Code::Unavailable => {
+                return come_back(headers, CloseReason::GoingAway, refusal);
+            }
+            asked => asked?,
+        }
+    } else {
+        opening.require_topics()?;
+    }
     let Some(seat) = Seat::take(gateway, peer, Transport::Sse, &opening.identity) else {
         let refusal = Refusal::over_capacity();
         return come_back(headers, CloseReason::OverCapacity, refusal);
@@ -77,6 +88,21 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
         Some(body),
         step,
     ))))
+}
+
+/// Who may, where the user's backend is asked too.
+async fn ask(
+    gateway: &Shared,
+    peer: &Peer,
+    opening: &mut Opening,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    opening.query.require_topic()?;
+    let who = (Transport::Sse, Some(session));
+    opening.ask_connect(gateway, peer, who, headers).await?;
+    opening.require_topics()?;
+    opening.ask_subscribe(gateway, peer, who).await
 }
 
 /// A stream between two chunks.

@@ -20,9 +20,9 @@ use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use tidewire_bus::{Session, Subscribed};
-use tidewire_protocol::{CloseReason, Cursor, Pattern, StartAt};
+use tidewire_protocol::{CloseReason, Code, Cursor, Pattern, StartAt};
 use tracing::Instrument;
 
 use self::{
@@ -32,7 +32,11 @@ use self::{
 };
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
-    auth::Identity, error::Refusal, gateway::Shared, limits::bucket::Bucket, listener::Peer,
+    auth::{Identity, rights::Rights},
+    error::Refusal,
+    gateway::Shared,
+    limits::bucket::Bucket,
+    listener::Peer,
 };
 
 pub(crate) use echo::echo;
@@ -56,7 +60,11 @@ async fn opened(
 ) -> Result<Response, Refusal> {
     let opening = Opening::read(gateway, &parts.headers, parts.uri.query())?;
     let session = gateway.bus.open(options(gateway, &opening.query));
-    let wanted = Wanted::of(gateway, opening)?;
+    let wanted = if gateway.hooks.is_some() && !peer.over_capacity {
+        Box::pin(asked(gateway, peer, opening, session.id(), &parts.headers)).await?
+    } else {
+        Wanted::of(gateway, opening)?
+    };
     let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket, &wanted.identity) else {
         return Ok(upgrade.accept(turn_away));
     };
@@ -66,6 +74,29 @@ async fn opened(
     let prepared = Prepared::new(gateway.clone(), session, wanted).await?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);
     Ok(upgrade.accept(move |socket| prepared.connect(socket, seat).run().instrument(span)))
+}
+
+/// What may be had where the user's backend is asked too.
+async fn asked(
+    gateway: &Shared,
+    peer: &Peer,
+    mut opening: Opening,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<Wanted, Refusal> {
+    let who = (Transport::WebSocket, Some(session));
+    match opening.ask_connect(gateway, peer, who, headers).await {
+        // Somebody without credentials may still show some in an `auth` frame, and is asked about again then.
+        Err(refusal) if refusal.code() == Code::Unauthorized && opening.identity.is_anonymous() => {
+            opening.identity = Identity::anonymous(Rights::default());
+        }
+        asked => asked?,
+    }
+    let wanted = Wanted::of(gateway, opening)?;
+    if !wanted.waits {
+        wanted.opening.ask_subscribe(gateway, peer, who).await?;
+    }
+    Ok(wanted)
 }
 
 /// What the query asks for, as far as it may be had already.

@@ -154,7 +154,9 @@ fn known() -> Vec<String> {
 }
 
 fn shown(path: &[String], value: &Value) -> String {
-    if path.first().is_some_and(|table| table == "auth") && path.iter().any(|key| key == "keys") {
+    let table = path.first().map_or("", String::as_str);
+    let is_secret = |key: &String| ["keys", "secret", "url"].contains(&key.as_str());
+    if ["auth", "hooks"].contains(&table) && path.iter().any(is_secret) {
         return "(hidden)".into();
     }
     toml::Value::try_from(value).map_or_else(|_| "(unreadable)".into(), |value| value.to_string())
@@ -187,7 +189,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 19] = [
+const FORMS: [(&str, &str); 23] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -202,7 +204,11 @@ const FORMS: [(&str, &str); 19] = [
     ("publish", SOME_PATTERNS),
     ("presence", SOME_PATTERNS),
     ("forget", SOME_PATTERNS),
+    ("retry_pause", A_DURATION),
+    ("breaker_pause", A_DURATION),
+    ("poll_cache", A_DURATION),
     ("keep", A_DURATION),
+    ("timeout", A_DURATION),
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),

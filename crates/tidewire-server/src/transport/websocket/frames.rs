@@ -8,6 +8,7 @@
 
 use std::{collections::HashSet, net::IpAddr, time::Instant};
 
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use tidewire_protocol::{
     ClientFrame, CloseReason, Code, FrameError, Pattern, Publish, ServerFrame, StartAt,
@@ -15,7 +16,7 @@ use tidewire_protocol::{
 use tidewire_websocket::Message;
 
 use super::{connection::Connection, socket::End};
-use crate::{error::Refusal, publish};
+use crate::{auth::Identity, error::Refusal, hooks::Client, publish, transport::Transport};
 
 type Reference = Option<Box<RawValue>>;
 
@@ -96,6 +97,9 @@ impl Connection {
         {
             return self.refuse(&reference, &refusal).await;
         }
+        if let Err(refusal) = self.ask_subscribe(&topics).await {
+            return self.refuse(&reference, &refusal).await;
+        }
         match self
             .session
             .subscribe(topics, start.unwrap_or(StartAt::Now))
@@ -160,6 +164,10 @@ impl Connection {
             );
             return self.refuse(&reference, &refusal).await;
         }
+        let identity = match self.ask_connect(identity).await {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(&reference, &refusal).await,
+        };
         self.seat.identify(&identity);
         self.identity = identity;
         self.auth_deadline = None;
@@ -181,6 +189,9 @@ impl Connection {
         if let Err(refusal) = self.identity.require_subscribe(&topics) {
             return self.refuse(&None, &refusal).await;
         }
+        if let Err(refusal) = self.ask_subscribe(&topics).await {
+            return self.refuse(&None, &refusal).await;
+        }
         match self.session.subscribe(topics, start).await {
             Ok(_) => {
                 self.show_topics();
@@ -190,8 +201,41 @@ impl Connection {
         }
     }
 
+    /// Asks the user's backend about somebody who has just shown who he is, where a hook is configured. The headers of the
+    /// request are long gone.
+    async fn ask_connect(&mut self, identity: Identity) -> Result<Identity, Refusal> {
+        let Some(hooks) = &self.gateway.hooks else {
+            return Ok(identity);
+        };
+        let topics = match &self.waiting {
+            Some(waiting) => waiting.topics.clone(),
+            None => self.session.patterns(),
+        };
+        let client = self.client(&identity);
+        let identity = Box::pin(hooks.connect(client, &HeaderMap::new(), &topics)).await?;
+        self.gateway.auth.require_good(&identity)?;
+        Ok(identity)
+    }
+
+    /// Asks it about topics that the rights cover.
+    async fn ask_subscribe(&mut self, topics: &[Pattern]) -> Result<(), Refusal> {
+        let Some(hooks) = &self.gateway.hooks else {
+            return Ok(());
+        };
+        Box::pin(hooks.subscribe(self.client(&self.identity), topics)).await
+    }
+
     fn address(&self) -> IpAddr {
         self.seat.entry().peer.address.ip()
+    }
+
+    fn client<'a>(&'a self, identity: &'a Identity) -> Client<'a> {
+        Client {
+            identity,
+            transport: Transport::WebSocket,
+            address: self.address(),
+            session: Some(self.session.id()),
+        }
     }
 
     /// The list of sessions shows what is subscribed now.
