@@ -117,6 +117,24 @@ impl EventBody {
         Self(body.into())
     }
 
+    /// The same type with another payload.
+    #[must_use]
+    pub fn with_payload(&self, payload: &Payload) -> Self {
+        #[derive(Deserialize)]
+        struct Members {
+            #[serde(default, rename = "type")]
+            event_type: Option<EventType>,
+        }
+        // `,…}` as an object again.
+        let mut json = self.0.to_vec();
+        if let Some(comma) = json.first_mut() {
+            *comma = b'{';
+        }
+        let members: Option<Members> = serde_json::from_slice(&json).ok();
+        let event_type = members.and_then(|members| members.event_type);
+        Self::new(event_type.as_ref(), payload)
+    }
+
     /// The bytes to store; [`from_stored`](Self::from_stored) takes them back.
     #[must_use]
     pub fn as_bytes(&self) -> &Bytes {

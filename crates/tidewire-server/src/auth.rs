@@ -46,6 +46,7 @@ use crate::{
     config::{AuthConfig, ConfigError},
     error::Refusal,
     gateway::Shared,
+    revocation::Revocations,
 };
 
 /// What a request shows of who sent it.
@@ -90,6 +91,7 @@ pub(crate) struct Auth {
     /// `None`: no token is good.
     tokens: Option<Tokens>,
     tickets: Tickets,
+    revocations: Revocations,
 }
 
 impl Auth {
@@ -138,7 +140,30 @@ impl Auth {
             tokens: config.jwt.as_ref().map(Tokens::new).transpose()?,
             tickets: Tickets::new(config)?,
             grants,
+            revocations: Revocations::default(),
         })
+    }
+
+    /// The same, with credentials that are good no longer.
+    pub(crate) fn with_revocations(mut self, revocations: Revocations) -> Self {
+        self.revocations = revocations;
+        self
+    }
+
+    /// What is good no longer.
+    pub(crate) fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+
+    /// Asks that these credentials have not been revoked: at each identification, and again once a session is in the list.
+    ///
+    /// # Errors
+    /// 401, as for any bad credentials.
+    pub(crate) fn require_good(&self, identity: &Identity) -> Result<(), Refusal> {
+        match self.revocations.refuse(identity) {
+            true => Err(bad_credentials()),
+            false => Ok(()),
+        }
     }
 
     /// Keeps the keys of tokens fresh until the handle is dropped. `None`: they do not come from a URL.
@@ -162,7 +187,9 @@ impl Auth {
             }
             Credential::Cookie(token) => {
                 let tokens = self.tokens.as_ref().ok_or_else(bad_credentials)?;
-                tokens.identify(token, &self.grants).map_err(refused)
+                let identity = tokens.identify(token, &self.grants).map_err(refused)?;
+                self.require_good(&identity)?;
+                Ok(identity)
             }
         }
     }
@@ -172,7 +199,9 @@ impl Auth {
     /// # Errors
     /// As [`Auth::identify`].
     pub(crate) fn identify_token(&self, token: &str) -> Result<Identity, Refusal> {
-        self.judge(token).map_err(refused)
+        let identity = self.judge(token).map_err(refused)?;
+        self.require_good(&identity)?;
+        Ok(identity)
     }
 
     /// The same, with the reason that only the operator learns.
@@ -190,9 +219,11 @@ impl Auth {
     /// 401: not known, used, too old, or its token is over.
     pub(crate) fn take_ticket(&self, ticket: &str) -> Result<Identity, Refusal> {
         let identity = self.tickets.take(ticket, Instant::now());
-        identity
+        let identity = identity
             .filter(|identity| !expiry::is_over(identity.expires(), self.leeway()))
-            .ok_or_else(bad_credentials)
+            .ok_or_else(bad_credentials)?;
+        self.require_good(&identity)?;
+        Ok(identity)
     }
 
     /// The tickets.

@@ -16,9 +16,11 @@ use tidewire_protocol::Pattern;
 pub use self::jwt::{JwtConfig, Secret};
 use crate::{
     auth::{Auth, grant_pattern::GrantPattern},
+    hooks::HooksConfig,
     limits::LimitsConfig,
     origin::Origins,
     proxy::{ForwardedHeader, Proxies},
+    revocation::RevocationsConfig,
     tls::{Tls, TlsOptions},
 };
 
@@ -31,6 +33,12 @@ pub struct ServerConfig {
     pub auth: AuthConfig,
     /// Every bound.
     pub limits: LimitsConfig,
+    /// Questions to the user's backend.
+    pub hooks: HooksConfig,
+    /// How long revocations are kept.
+    pub revocations: RevocationsConfig,
+    /// The folder for what is to survive a restart. Default none: revocations end with the process.
+    pub data_dir: Option<PathBuf>,
     /// How the public listeners speak TLS.
     pub tls: Tls,
     /// What holds whichever way they do.
@@ -47,6 +55,9 @@ impl ServerConfig {
             http: HttpConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            hooks: HooksConfig::default(),
+            revocations: RevocationsConfig::default(),
+            data_dir: None,
             tls,
             tls_options: TlsOptions::default(),
             conformance_echo: false,
@@ -59,6 +70,8 @@ impl ServerConfig {
     /// The first key whose value cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.limits.check()?;
+        self.hooks.check()?;
+        self.revocations.check()?;
         Origins::new(&self.http.allowed_origins)?;
         Proxies::new(&self.http)?;
         Auth::check(&self.auth)?;

@@ -33,9 +33,9 @@ impl Drain {
         self.begun.cancelled().await;
     }
 
-    /// Waits for the time to be over. Cancel safe.
-    pub(crate) async fn ended(&self) {
-        self.ended.cancelled().await;
+    /// Whether the time is over.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
     }
 
     /// Counts a session until the token is dropped.
@@ -107,8 +107,9 @@ mod tests {
         });
         drop(session);
         waiting.await.unwrap();
+        assert!(!drain.has_ended());
         drain.end();
-        drain.ended().await;
+        assert!(drain.has_ended());
     }
 
     #[test]

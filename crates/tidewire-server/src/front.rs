@@ -173,6 +173,10 @@ impl Front {
         let gateway = self.0.gateway.clone();
         let may_read = matches!(*request.method(), Method::GET | Method::HEAD);
         match request.uri().path() {
+            // Somebody else is asked first, so this takes its time in any case.
+            "/poll" if may_read && gateway.asks_about_sessions() => {
+                border.run(poll::serve_asked(gateway, peer, request.into_parts().0))
+            }
             "/poll" if may_read => match poll::open(&gateway, &peer, &request) {
                 Ok(held) => {
                     drop(request);

@@ -7,16 +7,21 @@ use std::{path::PathBuf, sync::Arc};
 
 use http::HeaderValue;
 use tidewire_bus::Bus;
+use tidewire_protocol::CloseReason;
 
 use crate::{
+    ServeError,
     auth::Auth,
     config::{ConfigError, ServerConfig},
     drain::Drain,
+    hooks::Hooks,
     host::HostName,
     limits::{LimitsConfig, bucket::Publishers, descriptors::Room, quota::Quota},
     metrics::Metrics,
     origin::Origins,
     proxy::Proxies,
+    revocation::Revocations,
+    sessions::Sessions,
 };
 
 /// The gateway as its handlers hold it.
@@ -40,10 +45,14 @@ pub(crate) struct Gateway {
     pub(crate) connections: Arc<Quota>,
     /// A few more, who are told why they are sent away.
     pub(crate) excess: Arc<Quota>,
-    /// The sessions that they carry.
+    /// The sessions that they carry, by address.
     pub(crate) sessions: Arc<Quota>,
     /// The same by who has opened them.
     pub(crate) sessions_by_subject: Arc<Quota<Arc<str>>>,
+    /// The same sessions, one by one.
+    pub(crate) open_sessions: Sessions,
+    /// Who is asked about them; `None`: nobody.
+    pub(crate) hooks: Option<Hooks>,
     /// The one orderly stop.
     pub(crate) drain: Drain,
     /// What is counted.
@@ -66,7 +75,7 @@ impl Gateway {
         config: &ServerConfig,
         bus: Bus,
         loopback: bool,
-    ) -> Result<Shared, ConfigError> {
+    ) -> Result<Shared, ServeError> {
         config.check()?;
         let limits = config.limits.clone();
         let room = Room::new(&limits);
@@ -84,9 +93,12 @@ impl Gateway {
             0 => None,
             seconds => HeaderValue::from_str(&format!("max-age={seconds}")).ok(),
         };
+        let revocations = Revocations::open(&config.revocations, config.data_dir.clone())
+            .map_err(|error| ServeError::Revocations(error.to_string()))?;
+        let metrics = Metrics::new();
         Ok(Arc::new(Self {
             bus,
-            auth: Auth::new(&config.auth, loopback)?,
+            auth: Auth::new(&config.auth, loopback)?.with_revocations(revocations),
             origins: Origins::new(&config.http.allowed_origins)?,
             proxies: Proxies::new(&config.http)?,
             publishers: Publishers::new(limits.publishes_per_second),
@@ -94,8 +106,10 @@ impl Gateway {
             excess: Quota::new(EXCESS_PER_ADDRESS, room.excess),
             sessions: Quota::new(limits.sessions_per_address, limits.sessions_total),
             sessions_by_subject: Quota::new(limits.sessions_per_subject, usize::MAX),
+            open_sessions: Sessions::default(),
+            hooks: Hooks::new(&config.hooks, &limits, metrics.hooks())?,
             drain: Drain::default(),
-            metrics: Metrics::new(),
+            metrics,
             admin_hosts,
             hsts,
             websocket_deflate: config.http.websocket_deflate,
@@ -103,6 +117,23 @@ impl Gateway {
             conformance_echo: config.conformance_echo,
             limits,
         }))
+    }
+
+    /// Whether the user's backend is asked when a session opens.
+    pub(crate) fn asks_about_sessions(&self) -> bool {
+        self.hooks.as_ref().is_some_and(Hooks::concern_sessions)
+    }
+
+    /// Asks all sessions to end; those that open from now on hear it at once.
+    pub(crate) fn begin_drain(&self) {
+        self.drain.begin();
+        self.open_sessions.stop(CloseReason::Draining, |_| true);
+    }
+
+    /// Cuts what is left.
+    pub(crate) fn end_drain(&self) {
+        self.drain.end();
+        self.open_sessions.cut();
     }
 }
 

@@ -4,7 +4,8 @@
 //! route and layer in one column; `publish` and `read` are the REST verbs; `transport` is what the three transports
 //! share, and each of `transport/{websocket,sse,poll}` turns the batches of its session into its own bytes. Around them:
 //! `listener` and `tls` (connections), `auth` and `origin` (who may), `error` (what a client learns), `limits` (every bound
-//! by name), `proxy` (who speaks for others), `drain`, `health`, `metrics`, `admin`, `assets`.
+//! by name), `proxy` (who speaks for others), `drain`, `health`, `metrics`, `admin`, `assets`; `hooks` (the user's backend is
+//! asked), `sessions` (who is connected) and `revocation`.
 //!
 //! **Invariants.** It knows the engine only through the bus. No transport has a queue of its own: a session is a cursor over
 //! the log. Nothing from the network panics the process; what would is caught, counted and answered. Nothing here waits
@@ -21,6 +22,7 @@ mod error;
 mod front;
 mod gateway;
 mod health;
+mod hooks;
 mod host;
 mod leftover;
 mod limits;
@@ -31,7 +33,9 @@ mod proxy;
 mod publish;
 mod read;
 mod redirect;
+mod revocation;
 mod router;
+mod sessions;
 mod ticket;
 mod tls;
 mod transport;
@@ -59,6 +63,10 @@ pub use proxy::ForwardedHeader;
 pub use tls::{
     AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
 };
+pub use hooks::{
+    ConnectHookConfig, HookSecret, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
+};
+pub use revocation::RevocationsConfig;
 
 use crate::{
     front::Front,
@@ -88,6 +96,9 @@ pub enum ServeError {
     /// The certificate.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The revocations of earlier runs: without them, whoever was revoked would come back.
+    #[error("the revocations cannot be read: {0}")]
+    Revocations(String),
     /// There is no public listener.
     #[error("no address to listen on")]
     NoListener,
@@ -210,7 +221,7 @@ impl Server {
         shutdown.cancelled().await;
 
         tracing::info!(sessions = gateway.sessions.held(), "draining");
-        gateway.drain.begin();
+        gateway.begin_drain();
         let in_time = timeout(limits.drain_timeout, async {
             gateway.drain.sessions_gone().await;
             // Over HTTP/2 some clients give a connection up at GOAWAY, and with it the last words that
@@ -225,7 +236,7 @@ impl Server {
                 "drain timed out; the rest is cut"
             );
         }
-        gateway.drain.end();
+        gateway.end_drain();
         admin.stop();
         // The operator sees the last numbers; what still hangs is dropped with the set.
         let _ = timeout(ADMIN_GRACE, admin.gone()).await;
@@ -272,7 +283,7 @@ struct CutOnDrop(Shared);
 
 impl Drop for CutOnDrop {
     fn drop(&mut self) {
-        self.0.drain.end();
+        self.0.end_drain();
     }
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Metrics {
     /// Events that the engine has acknowledged to a publisher; repeats of a key not counted.
     published: Counter,
     /// Events that were handed to a subscriber's connection; for each transport, so that no batch looks its own up.
-    delivered: [Counter; TRANSPORTS.len()],
+    delivered: [Counter; Transport::ALL.len()],
     /// Gaps that were told to subscribers.
     gaps: Family<ReasonLabel, Counter>,
     /// Events and requests to publish that were refused, by the code of the problem.
@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     append: Histogram,
     /// Sessions that ended, by close code.
     ends: Family<EndLabel, Counter>,
+    /// Questions to the user's backend, by hook and what came of them.
+    hooks: HookOutcomes,
     /// Panics that were caught: each is a bug.
     panics: Counter,
     /// Connections, sessions, events and frames that met a bound, by its name.
@@ -87,6 +89,39 @@ struct OutcomeLabel {
     outcome: &'static str,
 }
 
+/// What came of a question to the user's backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HookOutcome {
+    /// The backend said yes.
+    Allowed,
+    /// The backend said no.
+    Refused,
+    /// It gave no answer.
+    Failed,
+}
+
+/// The counter of them. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HookOutcomes(Family<HookLabel, Counter>);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HookLabel {
+    hook: &'static str,
+    outcome: &'static str,
+}
+
+impl HookOutcomes {
+    /// One more.
+    pub(crate) fn count(&self, hook: &'static str, outcome: HookOutcome) {
+        let outcome = match outcome {
+            HookOutcome::Allowed => "allowed",
+            HookOutcome::Refused => "refused",
+            HookOutcome::Failed => "failed",
+        };
+        self.0.get_or_create(&HookLabel { hook, outcome }).inc();
+    }
+}
+
 impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("tidewire");
@@ -114,7 +149,7 @@ impl Metrics {
             "Events handed to subscribers' connections",
             delivered.clone(),
         );
-        let delivered = TRANSPORTS.map(|each| delivered.get_or_create(&label(each)).clone());
+        let delivered = Transport::ALL.map(|each| delivered.get_or_create(&label(each)).clone());
         let gaps = Family::default();
         registry.register("gaps", "Gaps told to subscribers", gaps.clone());
         let refused = Family::default();
@@ -135,6 +170,12 @@ impl Metrics {
         );
         let ends = Family::default();
         registry.register("session_ends", "Ended sessions by close code", ends.clone());
+        let hooks = HookOutcomes::default();
+        registry.register(
+            "hooks",
+            "Questions to the user's backend by hook and outcome",
+            hooks.0.clone(),
+        );
         let panics = Counter::default();
         registry.register(
             "panics",
@@ -176,6 +217,7 @@ impl Metrics {
             refused,
             append,
             ends,
+            hooks,
             panics,
             limited,
             accept_failures,
@@ -233,6 +275,11 @@ impl Metrics {
                 code: code.as_str(),
             })
             .inc();
+    }
+
+    /// The counter of questions to the user's backend.
+    pub(crate) fn hooks(&self) -> HookOutcomes {
+        self.hooks.clone()
     }
 
     /// A panic was caught.
@@ -365,8 +412,6 @@ fn resident_bytes() -> i64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Every transport, in the order of their declaration.
-const TRANSPORTS: [Transport; 3] = [Transport::WebSocket, Transport::Sse, Transport::Poll];
 /// 50 microseconds: a memory engine. Doubled to about 13 seconds.
 const APPEND_FIRST_BUCKET: f64 = 0.00005;
 const APPEND_BUCKETS: u16 = 19;

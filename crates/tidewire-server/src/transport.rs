@@ -13,20 +13,23 @@ pub(crate) mod websocket;
 
 use std::sync::Arc;
 
+use http::HeaderMap;
 use tidewire_bus::SessionOptions;
-use tidewire_protocol::{CloseReason, Code, StartAt, SubscribeQuery};
+use tidewire_protocol::{CloseReason, Code, Pattern, StartAt, SubscribeQuery};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
     auth::{Identity, Shown},
     error::Refusal,
     gateway::Shared,
+    hooks,
     limits::{
         bytes,
         limit::Limit,
         quota::{Full, Permit, one_client},
     },
     listener::Peer,
+    sessions::Entry,
 };
 
 /// What carries a session.
@@ -38,6 +41,9 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
+    /// Every one, in the order of their declaration.
+    pub(crate) const ALL: [Self; 3] = [Self::WebSocket, Self::Sse, Self::Poll];
+
     /// The word in metrics and logs.
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -84,9 +90,60 @@ impl Opening {
         self.identity.require_subscribe(&self.query.topics)
     }
 
+    /// Asks the user's backend who this is and what it may do, where a hook is configured.
+    ///
+    /// # Errors
+    /// The backend refuses, or gives no answer and that counts as no.
+    pub(crate) async fn ask_connect(
+        &mut self,
+        gateway: &Shared,
+        peer: &Peer,
+        (transport, session): (Transport, Option<&str>),
+        headers: &HeaderMap,
+    ) -> Result<(), Refusal> {
+        let Some(hooks) = &gateway.hooks else {
+            return Ok(());
+        };
+        let client = client(&self.identity, peer, transport, session);
+        self.identity = Box::pin(hooks.connect(client, headers, &self.query.topics)).await?;
+        // Who the backend says that it is may have been revoked.
+        gateway.auth.require_good(&self.identity)
+    }
+
+    /// Asks it whether this one may have the topics, once its rights are known to cover them.
+    ///
+    /// # Errors
+    /// As [`Opening::ask_connect`].
+    pub(crate) async fn ask_subscribe(
+        &self,
+        gateway: &Shared,
+        peer: &Peer,
+        (transport, session): (Transport, Option<&str>),
+    ) -> Result<(), Refusal> {
+        let Some(hooks) = &gateway.hooks else {
+            return Ok(());
+        };
+        let client = client(&self.identity, peer, transport, session);
+        Box::pin(hooks.subscribe(client, &self.query.topics)).await
+    }
+
     /// Where the session begins.
     pub(crate) fn start(&self) -> StartAt {
         self.query.start.unwrap_or(StartAt::Now)
+    }
+}
+
+fn client<'a>(
+    identity: &'a Identity,
+    peer: &Peer,
+    transport: Transport,
+    session: Option<&'a str>,
+) -> hooks::Client<'a> {
+    hooks::Client {
+        identity,
+        transport,
+        address: peer.address.ip(),
+        session,
     }
 }
 
@@ -102,12 +159,13 @@ pub(crate) fn options(gateway: &Shared, query: &SubscribeQuery) -> SessionOption
 /// A place among the sessions of one subject.
 type SubjectPermit = Permit<Arc<str>>;
 
-/// What a session takes up while it lasts: a place under the caps, a place in the drain, its line in the metrics.
+/// What a session takes up while it lasts: a place under the caps, a place in the list of sessions, a place in the drain,
+/// its line in the metrics.
 pub(crate) struct Seat {
     gateway: Shared,
-    transport: Transport,
+    /// Its place in the list of sessions, and the signal that ends it.
+    entry: Arc<Entry>,
     reason: CloseReason,
-    peer: Peer,
     _permit: Permit,
     /// Boxed: most sessions have none.
     subject: Option<Box<SubjectPermit>>,
@@ -119,8 +177,8 @@ impl Seat {
     pub(crate) fn take(
         gateway: &Shared,
         peer: &Peer,
-        identity: &Identity,
         transport: Transport,
+        identity: &Identity,
     ) -> Option<Self> {
         if peer.over_capacity {
             return None;
@@ -137,16 +195,58 @@ impl Seat {
             }
         };
         gateway.metrics.opened(transport);
-        Some(Self {
+        let entry = gateway
+            .open_sessions
+            .open(transport, peer.clone(), identity.clone());
+        let seat = Self {
             gateway: gateway.clone(),
-            transport,
+            entry,
             // What it is when the client simply goes.
             reason: CloseReason::GoingAway,
-            peer: peer.clone(),
             _permit: permit,
             subject,
             _drain: gateway.drain.session(),
-        })
+        };
+        // Whoever ends sessions says so first and looks through the list afterwards. So after this look nobody is missed.
+        if gateway.drain.has_begun() {
+            seat.entry.end(CloseReason::Draining);
+        }
+        if gateway.drain.has_ended() {
+            seat.entry.cut();
+        }
+        seat.look_for_revocation(identity);
+        Some(seat)
+    }
+
+    /// Its place in the list of sessions.
+    pub(crate) fn entry(&self) -> &Arc<Entry> {
+        &self.entry
+    }
+
+    /// Somebody has said who it is.
+    pub(crate) fn identify(&self, identity: &Identity) {
+        self.entry.identify(identity);
+        self.look_for_revocation(identity);
+    }
+
+    /// The list shows what it reads, and the name that its client was told.
+    pub(crate) fn reads(&self, session: &str, topics: &[Pattern]) {
+        self.entry.reads(session, topics);
+    }
+
+    fn look_for_revocation(&self, identity: &Identity) {
+        if self.gateway.auth.require_good(identity).is_err() {
+            self.entry.end(CloseReason::Kicked);
+        }
+    }
+
+    /// What somebody hears who was sent away where no close code can be said.
+    pub(crate) fn sent_away(&self) -> Refusal {
+        let identity = self.entry.seen().identity;
+        match self.gateway.auth.require_good(&identity) {
+            Err(refusal) => refusal,
+            Ok(()) => Refusal::new(Code::Forbidden, "the operator has ended this session"),
+        }
     }
 
     /// The session has said who it is only now. False where that one has too many.
@@ -169,7 +269,7 @@ impl Seat {
     pub(crate) fn delivered(&self, batch: &tidewire_bus::Batch) {
         self.gateway
             .metrics
-            .delivered(self.transport, batch.events.len());
+            .delivered(self.entry.transport, batch.events.len());
         if let Some(gap) = &batch.gap {
             self.gateway.metrics.gap(gap.reason);
         }
@@ -195,14 +295,16 @@ impl Drop for Seat {
         if std::thread::panicking() {
             self.gateway.metrics.panicked();
         }
-        if self.peer.was_too_slow() {
+        self.gateway.open_sessions.close(&self.entry);
+        if self.entry.peer.was_too_slow() {
             // The connection was closed for it, and nothing could be said any more.
             self.reason = CloseReason::TooSlow;
             self.gateway.metrics.refused(Limit::WriteTimeout);
         }
-        self.gateway.metrics.ended(self.transport, self.reason);
+        let transport = self.entry.transport;
+        self.gateway.metrics.ended(transport, self.reason);
         tracing::debug!(
-            transport = self.transport.name(),
+            transport = transport.name(),
             code = self.reason.code(),
             "session ended"
         );

@@ -20,7 +20,9 @@ use tidewire_bus::{
     RetentionTable,
 };
 use tidewire_protocol::Pattern;
-use tidewire_server::{AuthConfig, HttpConfig, LimitsConfig, ServerConfig, TlsConfig};
+use tidewire_server::{
+    AuthConfig, HooksConfig, HttpConfig, LimitsConfig, RevocationsConfig, ServerConfig, TlsConfig,
+};
 
 /// Everything that `serve` is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +59,10 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// Every bound of the HTTP surface.
     pub(crate) limits: LimitsConfig,
+    /// Questions to the user's backend.
+    pub(crate) hooks: HooksConfig,
+    /// How long revocations are kept.
+    pub(crate) revocations: RevocationsConfig,
 }
 
 /// What orders and keeps the log.
@@ -207,6 +213,9 @@ impl Config {
             http: self.http.clone(),
             auth: self.auth.clone(),
             limits: self.limits.clone(),
+            hooks: self.hooks.clone(),
+            revocations: self.revocations.clone(),
+            data_dir: Some(self.data_dir.clone()),
             tls: self.tls.choose(&self.data_dir, self.insecure_http)?,
             tls_options: self.tls.options()?,
             conformance_echo: false,
@@ -286,6 +295,8 @@ impl Default for Config {
             tls: TlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            hooks: HooksConfig::default(),
+            revocations: RevocationsConfig::default(),
         }
     }
 }

@@ -32,6 +32,15 @@ const WITHOUT_DEFAULT: &str = r#"
     key = "key.pem"
     client_cert = "required"
     client_ca = "clients.pem"
+    [hooks]
+    secret = "0123456789abcdef"
+    ca = "backend.pem"
+    [hooks.connect]
+    url = "https://app.example.com/hook"
+    [hooks.subscribe]
+    url = "https://app.example.com/hook"
+    [hooks.publish]
+    url = "https://app.example.com/hook"
     [auth.anonymous]
     [auth.authenticated]
     [auth.roles.NAME]

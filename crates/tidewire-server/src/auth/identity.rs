@@ -85,6 +85,37 @@ impl Identity {
         }))
     }
 
+    /// The same one as the user's backend sees it: an anonymous client may get a subject, and lists of rights may be others.
+    pub(crate) fn as_the_backend_says(
+        &self,
+        subject: Option<&str>,
+        subscribe: Option<&Vec<Pattern>>,
+        publish: Option<&Vec<Pattern>>,
+    ) -> Self {
+        let inner = &*self.0;
+        let mut rights = inner.rights.clone();
+        if let Some(patterns) = subscribe {
+            rights.subscribe.clone_from(patterns);
+        }
+        if let Some(patterns) = publish {
+            rights.publish.clone_from(patterns);
+        }
+        let (name, kind) = match (inner.kind, subject) {
+            (Kind::Anonymous, Some(subject)) => {
+                (format!("{OF_TOKEN}{subject}").into(), Kind::Token)
+            }
+            (kind, _) => (inner.name.clone(), kind),
+        };
+        Self(Arc::new(Inner {
+            name,
+            kind,
+            token_id: inner.token_id.clone(),
+            issued: inner.issued,
+            expires: inner.expires,
+            rights,
+        }))
+    }
+
     /// The name under which this one publishes: idempotency keys and rates count by it.
     pub(crate) fn name(&self) -> &str {
         &self.0.name
@@ -122,6 +153,11 @@ impl Identity {
     /// What may be done.
     pub(crate) fn rights(&self) -> &Rights {
         &self.0.rights
+    }
+
+    /// Whether this is the holder of an API key.
+    pub(crate) fn is_key(&self) -> bool {
+        self.0.kind == Kind::Key
     }
 
     /// Whether no credentials were shown.

@@ -15,6 +15,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use tidewire_bus::{Append, Appended, IdempotencyKey};
 use tidewire_protocol::{
@@ -58,6 +59,7 @@ impl Key {
 pub(super) struct Publisher<'a> {
     gateway: &'a Gateway,
     identity: &'a Identity,
+    address: IpAddr,
     /// The name under which the rate is counted: the key, or the address of somebody without one.
     rate: String,
     /// The pause that an earlier element of this request was told. Those after it get the same, so that what a publisher
@@ -75,6 +77,7 @@ impl<'a> Publisher<'a> {
         Self {
             gateway,
             identity,
+            address,
             rate,
             limited: OnceLock::new(),
         }
@@ -90,15 +93,7 @@ impl<'a> Publisher<'a> {
     ) -> Result<Append, Refusal> {
         self.require_right(&topic)?;
         let body = EventBody::new(event_type, payload);
-        let (length, bound) = (
-            body.as_bytes().len(),
-            bytes(self.gateway.limits.event_max_bytes),
-        );
-        if length > bound {
-            self.gateway.metrics.refused(Limit::EventMaxBytes);
-            let message = format!("the event has {length} bytes; at most {bound} are taken");
-            return Err(Refusal::new(Code::TooLarge, message));
-        }
+        self.require_size(&body)?;
         let taken = match self.limited.get() {
             Some(pause) => Err(*pause),
             None => self.gateway.publishers.take(&self.rate, Instant::now()),
@@ -118,6 +113,17 @@ impl<'a> Publisher<'a> {
         Ok(Append { topic, body, key })
     }
 
+    fn require_size(&self, body: &EventBody) -> Result<(), Refusal> {
+        let bound = bytes(self.gateway.limits.event_max_bytes);
+        let length = body.as_bytes().len();
+        if length <= bound {
+            return Ok(());
+        }
+        self.gateway.metrics.refused(Limit::EventMaxBytes);
+        let message = format!("the event has {length} bytes; at most {bound} are taken");
+        Err(Refusal::new(Code::TooLarge, message))
+    }
+
     pub(super) fn require_right(&self, topic: &Topic) -> Result<(), Refusal> {
         if topic.is_reserved() {
             return Err(Refusal::new(
@@ -129,6 +135,28 @@ impl<'a> Publisher<'a> {
             return Err(self.identity.refusal());
         }
         Ok(())
+    }
+
+    /// Asks the user's backend about an event that was admitted, where a hook is configured. It may have changed it.
+    async fn ask(&self, mut append: Append) -> Result<Append, Refusal> {
+        let Some(hooks) = &self.gateway.hooks else {
+            return Ok(append);
+        };
+        let asked = hooks.publish(self.identity, self.address, &mut append);
+        Box::pin(asked).await?;
+        self.require_size(&append.body)?;
+        Ok(append)
+    }
+
+    /// The same for the events of one request, a few at a time.
+    async fn ask_all(&self, wanted: Vec<Result<Append, Refusal>>) -> Vec<Result<Append, Refusal>> {
+        let asked = wanted
+            .into_iter()
+            .map(async |append| self.ask(append?).await);
+        stream::iter(asked)
+            .buffered(ASKED_AT_A_TIME)
+            .collect()
+            .await
     }
 
     async fn append(&self, batch: Vec<Append>) -> Vec<Result<Appended, Refusal>> {
@@ -148,6 +176,7 @@ impl<'a> Publisher<'a> {
     }
 
     pub(super) async fn append_one(&self, append: Append) -> Result<Appended, Refusal> {
+        let append = self.ask(append).await?;
         let mut answers = self.append(vec![append]).await;
         // The bus answers every element; without an answer nothing is known.
         answers.pop().unwrap_or_else(|| Err(Refusal::unknown()))
@@ -170,6 +199,10 @@ impl<'a> Publisher<'a> {
         &self,
         wanted: Vec<Result<Append, Refusal>>,
     ) -> Vec<PublishElement> {
+        let wanted = match self.gateway.hooks {
+            Some(_) => Box::pin(self.ask_all(wanted)).await,
+            None => wanted,
+        };
         let mut batch = Vec::new();
         // Where an element was admitted there is its topic, and its answer is the next one of the bus.
         let mut places = Vec::with_capacity(wanted.len());
@@ -200,6 +233,9 @@ impl<'a> Publisher<'a> {
         places.into_iter().map(element).collect()
     }
 }
+
+/// Events of one request that the backend is asked about at a time, so that no request takes all of `hooks.concurrency`.
+const ASKED_AT_A_TIME: usize = 8;
 
 fn answer(appended: &Appended, topic: &Topic) -> PublishAnswer {
     PublishAnswer {

@@ -22,7 +22,7 @@ use http::{
     request::Parts,
 };
 use tidewire_bus::{Batch, ReadError, Session};
-use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, StartAt, event_stream};
+use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, Retry, StartAt, event_stream};
 
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
@@ -54,13 +54,25 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
     if let Some(start) = last_event_id(headers)? {
         opening.query.start = Some(start);
     }
-    opening.require_topics()?;
-    let Some(seat) = Seat::take(gateway, peer, &opening.identity, Transport::Sse) else {
+    let mut session = gateway.bus.open(options(gateway, &opening.query));
+    if gateway.hooks.is_some() && !peer.over_capacity {
+        let asked = Box::pin(ask(gateway, peer, &mut opening, session.id(), headers)).await;
+        match asked {
+            // The backend may come back, and the stream with it.
+            Err(refusal) if refusal.code() == Code::Unavailable => {
+                return come_back(headers, CloseReason::GoingAway, refusal);
+            }
+            asked => asked?,
+        }
+    } else {
+        opening.require_topics()?;
+    }
+    let Some(seat) = Seat::take(gateway, peer, Transport::Sse, &opening.identity) else {
         let refusal = Refusal::over_capacity();
         return come_back(headers, CloseReason::OverCapacity, refusal);
     };
     let start = opening.start();
-    let mut session = gateway.bus.open(options(gateway, &opening.query));
+    seat.reads(session.id(), &opening.query.topics);
     let subscribed = match session.subscribe(opening.query.topics, start).await {
         Ok(subscribed) => subscribed,
         // The engine may come back, and the stream with it.
@@ -86,6 +98,21 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
         Some(body),
         step,
     ))))
+}
+
+/// Who may, where the user's backend is asked too.
+async fn ask(
+    gateway: &Shared,
+    peer: &Peer,
+    opening: &mut Opening,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<(), Refusal> {
+    opening.query.require_topic()?;
+    let who = (Transport::Sse, Some(session));
+    opening.ask_connect(gateway, peer, who, headers).await?;
+    opening.require_topics()?;
+    opening.ask_subscribe(gateway, peer, who).await
 }
 
 /// A stream between two chunks.
@@ -144,11 +171,14 @@ impl Stream {
         }
         let read = tokio::select! {
             biased;
-            () = self.gateway.drain.begun() => return Err(CloseReason::Draining),
+            reason = self.seat.entry().ended() => return Err(reason),
             read = self.session.next_within(self.expiry.within(wait)) => read,
         };
+        // Looked at again after the read: from the moment that it is to end nothing is delivered.
+        if let Some(reason) = self.seat.entry().ending() {
+            return Err(reason);
+        }
         if self.expiry.has_come() {
-            // What was read meanwhile is not delivered any more.
             return Err(CloseReason::TokenExpired);
         }
         match read {
@@ -200,7 +230,8 @@ fn joined(blocks: &[Bytes]) -> Bytes {
 }
 
 fn bye(reason: CloseReason) -> Bytes {
-    event_stream::bye(&Bye::new(reason, Some(retry_ms())))
+    let comes_back = reason.retry() != Retry::Never;
+    event_stream::bye(&Bye::new(reason, comes_back.then(retry_ms)))
 }
 
 /// The engine failed under an open session: it may come back, here or elsewhere.

@@ -14,15 +14,15 @@ mod frames;
 mod handshake;
 mod socket;
 
-use std::{net::IpAddr, time::Instant};
+use std::time::Instant;
 
 use axum::{
     extract::Request,
     response::{IntoResponse, Response},
 };
-use http::request::Parts;
+use http::{HeaderMap, request::Parts};
 use tidewire_bus::{Session, Subscribed};
-use tidewire_protocol::{CloseReason, Cursor, Pattern, StartAt};
+use tidewire_protocol::{CloseReason, Code, Cursor, Pattern, StartAt};
 use tracing::Instrument;
 
 use self::{
@@ -32,7 +32,7 @@ use self::{
 };
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
-    auth::{Identity, Shown},
+    auth::{Identity, Shown, rights::Rights},
     error::Refusal,
     gateway::Shared,
     limits::bucket::Bucket,
@@ -59,13 +59,44 @@ async fn opened(
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
     let opening = Opening::read(gateway, Shown::of_parts(parts), parts.uri.query())?;
-    let wanted = Wanted::of(gateway, opening)?;
-    let Some(seat) = Seat::take(gateway, peer, &wanted.identity, Transport::WebSocket) else {
+    let session = gateway.bus.open(options(gateway, &opening.query));
+    let wanted = if gateway.hooks.is_some() && !peer.over_capacity {
+        Box::pin(asked(gateway, peer, opening, session.id(), &parts.headers)).await?
+    } else {
+        Wanted::of(gateway, opening)?
+    };
+    let Some(seat) = Seat::take(gateway, peer, Transport::WebSocket, &wanted.identity) else {
         return Ok(upgrade.accept(turn_away));
     };
-    let prepared = Prepared::new(gateway.clone(), wanted, peer.address.ip()).await?;
+    if !wanted.waits {
+        seat.reads(session.id(), &wanted.opening.query.topics);
+    }
+    let prepared = Prepared::new(gateway.clone(), session, wanted).await?;
     let span = tracing::debug_span!("session", id = prepared.session.id(), transport = "websocket", address = %peer.address);
     Ok(upgrade.accept(move |socket| prepared.connect(socket, seat).run().instrument(span)))
+}
+
+/// What may be had where the user's backend is asked too.
+async fn asked(
+    gateway: &Shared,
+    peer: &Peer,
+    mut opening: Opening,
+    session: &str,
+    headers: &HeaderMap,
+) -> Result<Wanted, Refusal> {
+    let who = (Transport::WebSocket, Some(session));
+    match opening.ask_connect(gateway, peer, who, headers).await {
+        // Somebody without credentials may still show some in an `auth` frame, and is asked about again then.
+        Err(refusal) if refusal.code() == Code::Unauthorized && opening.identity.is_anonymous() => {
+            opening.identity = Identity::anonymous(Rights::default());
+        }
+        asked => asked?,
+    }
+    let wanted = Wanted::of(gateway, opening)?;
+    if !wanted.waits {
+        wanted.opening.ask_subscribe(gateway, peer, who).await?;
+    }
+    Ok(wanted)
 }
 
 /// What the query asks for, as far as it may be had already.
@@ -99,7 +130,6 @@ impl Wanted {
 /// A session that only lacks its socket.
 struct Prepared {
     gateway: Shared,
-    address: IpAddr,
     session: Session,
     identity: Identity,
     hello: Subscribed,
@@ -113,9 +143,8 @@ struct Waiting {
 }
 
 impl Prepared {
-    async fn new(gateway: Shared, wanted: Wanted, address: IpAddr) -> Result<Self, Refusal> {
+    async fn new(gateway: Shared, mut session: Session, wanted: Wanted) -> Result<Self, Refusal> {
         let start = wanted.opening.start();
-        let mut session = gateway.bus.open(options(&gateway, &wanted.opening.query));
         let topics = wanted.opening.query.topics;
         let (hello, waiting) = if wanted.waits {
             let cursor = first_cursor(&gateway, start);
@@ -133,7 +162,6 @@ impl Prepared {
         };
         Ok(Self {
             gateway,
-            address,
             session,
             identity: wanted.identity,
             hello,
@@ -159,7 +187,6 @@ impl Prepared {
             session: self.session,
             identity: self.identity,
             waiting: self.waiting,
-            address: self.address,
             gateway: self.gateway,
         }
     }

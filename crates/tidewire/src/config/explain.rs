@@ -154,8 +154,9 @@ fn known() -> Vec<String> {
 }
 
 fn shown(path: &[String], value: &Value) -> String {
-    let is_secret = |key: &String| key == "keys" || key == "hs256_secret";
-    if path.first().is_some_and(|table| table == "auth") && path.iter().any(is_secret) {
+    let table = path.first().map_or("", String::as_str);
+    let is_secret = |key: &String| ["keys", "hs256_secret", "secret", "url"].contains(&key.as_str());
+    if ["auth", "hooks"].contains(&table) && path.iter().any(is_secret) {
         return "(hidden)".into();
     }
     toml::Value::try_from(value).map_or_else(|_| "(unreadable)".into(), |value| value.to_string())
@@ -188,7 +189,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 26] = [
+const FORMS: [(&str, &str); 31] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -217,6 +218,11 @@ const FORMS: [(&str, &str); 26] = [
     ("jwks_refresh", A_DURATION),
     ("jwks_pause", A_DURATION),
     ("ticket_ttl", A_DURATION),
+    ("retry_pause", A_DURATION),
+    ("breaker_pause", A_DURATION),
+    ("poll_cache", A_DURATION),
+    ("keep", A_DURATION),
+    ("timeout", A_DURATION),
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),

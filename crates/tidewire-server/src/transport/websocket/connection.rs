@@ -8,7 +8,7 @@
 //! Failure: whatever ends the loop is an [`End`]; it is said where it can be, and counted.
 //! Source: protocol section 3.3; house style section 8.
 
-use std::{net::IpAddr, pin::pin, time::Instant};
+use std::{pin::pin, sync::Arc, time::Instant};
 
 use tidewire_bus::{Batch, Encoded, Events, Form, ReadError, Session, Subscribed};
 use tidewire_protocol::{CloseReason, Code, Hb, Hello, ServerFrame};
@@ -28,14 +28,13 @@ use crate::{
     error::Refusal,
     gateway::Shared,
     limits::{bucket::Bucket, limit::Limit},
+    sessions::Entry,
     transport::{Seat, skipped::Skipped},
 };
 
 /// An open WebSocket and its session.
 pub(super) struct Connection {
     pub(super) gateway: Shared,
-    /// Publishes without a key are counted by it.
-    pub(super) address: IpAddr,
     pub(super) hello: Subscribed,
     pub(super) socket: Socket,
     pub(super) session: Session,
@@ -59,27 +58,25 @@ impl Connection {
     /// All of a connection's life. This future is what an idle connection costs, so whatever is large and rare is boxed.
     pub(super) async fn run(mut self) {
         tracing::debug!("session opened");
-        let gateway = self.gateway.clone();
+        let entry = Arc::clone(self.seat.entry());
         let end = tokio::select! {
-            end = self.serve() => end,
-            () = gateway.drain.ended() => End::Gone(CloseReason::Draining),
+            end = self.serve(&entry) => end,
+            () = entry.was_cut() => End::Gone(CloseReason::Draining),
         };
         Box::pin(self.socket.end(end)).await;
         self.seat.end(end.reason());
     }
 
     /// The loop. Every arm is cancel safe: `next` moves its cursor only with a batch that it returned, `receive` keeps what
-    /// it has read. What is waited for the whole time is registered once, not in each round.
-    async fn serve(&mut self) -> End {
+    /// it has read. Whoever ends the session from outside signals its entry.
+    async fn serve(&mut self, entry: &Entry) -> End {
         if let Err(end) = Box::pin(self.hello()).await {
             return end;
         }
-        let gateway = self.gateway.clone();
-        let mut begun = pin!(gateway.drain.begun());
         let mut timer = pin!(sleep_until(self.next_tick().into()));
         loop {
             let step = tokio::select! {
-                () = &mut begun => Err(End::Say(CloseReason::Draining)),
+                reason = entry.ended() => Err(End::Say(reason)),
                 heard = self.socket.receive() => Box::pin(self.heard(heard)).await,
                 read = self.session.next() => match self.gather(read) {
                     Ok(()) => self.socket.flush().await,
@@ -98,6 +95,16 @@ impl Connection {
         }
     }
 
+    /// Whoever has been sent away gets nothing any more, and nothing of his is done, also where both come at once.
+    pub(super) fn require_open(&self) -> Result<(), End> {
+        match self.seat.entry().ending() {
+            Some(reason) => Err(End::Say(reason)),
+            // Looked at each time, because the wall clock may have been set.
+            None if self.expiry.has_come() => Err(End::Say(CloseReason::TokenExpired)),
+            None => Ok(()),
+        }
+    }
+
     async fn hello(&mut self) -> Result<(), End> {
         let hello = Hello {
             session: self.session.id().to_owned(),
@@ -110,7 +117,7 @@ impl Connection {
 
     /// Everything that was ready, for one write.
     fn gather(&mut self, read: Result<Batch, ReadError>) -> Result<(), End> {
-        self.require_token()?;
+        self.require_open()?;
         let batch = read.map_err(|error| {
             tracing::warn!(%error, "session cannot read");
             End::Say(CloseReason::GoingAway)
@@ -121,14 +128,6 @@ impl Connection {
         }
         self.feed(&batch.events);
         self.seat.delivered(&batch);
-        Ok(())
-    }
-
-    /// Asked before anything is delivered or done, because the wall clock may have been set.
-    pub(super) fn require_token(&self) -> Result<(), End> {
-        if self.expiry.has_come() {
-            return Err(End::Say(CloseReason::TokenExpired));
-        }
         Ok(())
     }
 
@@ -170,7 +169,7 @@ impl Connection {
     }
 
     async fn tick(&mut self) -> Result<(), End> {
-        self.require_token()?;
+        self.require_open()?;
         self.expiry.look_again();
         let now = Instant::now();
         let heartbeat = self.gateway.limits.heartbeat;

@@ -6,8 +6,9 @@
 //! Failure: an `error` frame with the stable code; the connection stays, unless the frame was no JSON object (4000).
 //! Source: protocol section 3.3.
 
-use std::{collections::HashSet, time::Instant};
+use std::{collections::HashSet, net::IpAddr, time::Instant};
 
+use http::HeaderMap;
 use serde_json::value::RawValue;
 use tidewire_protocol::{
     ClientFrame, CloseReason, Code, FrameError, Pattern, Publish, ServerFrame, StartAt,
@@ -15,7 +16,10 @@ use tidewire_protocol::{
 use tidewire_websocket::Message;
 
 use super::{connection::Connection, socket::End};
-use crate::{error::Refusal, limits::limit::Limit, publish};
+use crate::{
+    auth::Identity, error::Refusal, hooks::Client, limits::limit::Limit, publish,
+    transport::Transport,
+};
 
 type Reference = Option<Box<RawValue>>;
 
@@ -23,7 +27,7 @@ impl Connection {
     /// Answers what was heard.
     pub(super) async fn heard(&mut self, heard: Result<Message, End>) -> Result<(), End> {
         let heard = heard?;
-        self.require_token()?;
+        self.require_open()?;
         self.unanswered = 0;
         if self
             .frames
@@ -63,6 +67,7 @@ impl Connection {
             } => self.subscribe(reference, topics, start).await,
             ClientFrame::Unsubscribe { reference, topics } => {
                 self.session.unsubscribe(&topics);
+                self.show_topics();
                 self.send(ServerFrame::done(reference.as_deref())).await
             }
             ClientFrame::Publish { reference, publish } => self.publish(reference, publish).await,
@@ -96,12 +101,16 @@ impl Connection {
         {
             return self.refuse(&reference, &refusal).await;
         }
+        if let Err(refusal) = self.ask_subscribe(&topics).await {
+            return self.refuse(&reference, &refusal).await;
+        }
         match self
             .session
             .subscribe(topics, start.unwrap_or(StartAt::Now))
             .await
         {
             Ok(begun) => {
+                self.show_topics();
                 let ok = ServerFrame::Ok {
                     reference: reference.as_deref(),
                     cursor: Some(begun.cursor),
@@ -131,7 +140,7 @@ impl Connection {
     }
 
     async fn publish(&mut self, reference: Reference, publish: Publish) -> Result<(), End> {
-        match publish::from_frame(&self.gateway, &self.identity, self.address, publish).await {
+        match publish::from_frame(&self.gateway, &self.identity, self.address(), publish).await {
             Ok(appended) => {
                 let ok = ServerFrame::Ok {
                     reference: reference.as_deref(),
@@ -160,16 +169,22 @@ impl Connection {
             );
             return self.refuse(&reference, &refusal).await;
         }
+        let identity = match self.ask_connect(identity).await {
+            Ok(identity) => identity,
+            Err(refusal) => return self.refuse(&reference, &refusal).await,
+        };
         if !self.seat.belongs_to(&identity) {
             return Err(End::Say(CloseReason::OverCapacity));
         }
         self.expiry = self.gateway.auth.expiry(&identity);
+        self.seat.identify(&identity);
         self.identity = identity;
         self.auth_deadline = None;
         // Rights narrow at once: what the new ones do not cover is delivered no longer.
         let mut lost = self.session.patterns();
         lost.retain(|pattern| !self.identity.may_subscribe(pattern));
         self.session.unsubscribe(&lost);
+        self.show_topics();
         let ok = ServerFrame::Ok {
             reference: reference.as_deref(),
             cursor: None,
@@ -191,10 +206,58 @@ impl Connection {
         if let Err(refusal) = self.identity.require_subscribe(&topics) {
             return self.refuse(&None, &refusal).await;
         }
+        if let Err(refusal) = self.ask_subscribe(&topics).await {
+            return self.refuse(&None, &refusal).await;
+        }
         match self.session.subscribe(topics, start).await {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                self.show_topics();
+                Ok(())
+            }
             Err(error) => self.refuse(&None, &error.into()).await,
         }
+    }
+
+    /// Asks the user's backend about somebody who has just shown who he is, where a hook is configured. The headers of the
+    /// request are long gone.
+    async fn ask_connect(&mut self, identity: Identity) -> Result<Identity, Refusal> {
+        let Some(hooks) = &self.gateway.hooks else {
+            return Ok(identity);
+        };
+        let topics = match &self.waiting {
+            Some(waiting) => waiting.topics.clone(),
+            None => self.session.patterns(),
+        };
+        let client = self.client(&identity);
+        let identity = Box::pin(hooks.connect(client, &HeaderMap::new(), &topics)).await?;
+        self.gateway.auth.require_good(&identity)?;
+        Ok(identity)
+    }
+
+    /// Asks it about topics that the rights cover.
+    async fn ask_subscribe(&mut self, topics: &[Pattern]) -> Result<(), Refusal> {
+        let Some(hooks) = &self.gateway.hooks else {
+            return Ok(());
+        };
+        Box::pin(hooks.subscribe(self.client(&self.identity), topics)).await
+    }
+
+    fn address(&self) -> IpAddr {
+        self.seat.entry().peer.address.ip()
+    }
+
+    fn client<'a>(&'a self, identity: &'a Identity) -> Client<'a> {
+        Client {
+            identity,
+            transport: Transport::WebSocket,
+            address: self.address(),
+            session: Some(self.session.id()),
+        }
+    }
+
+    /// The list of sessions shows what is subscribed now.
+    fn show_topics(&self) {
+        self.seat.reads(self.session.id(), &self.session.patterns());
     }
 
     async fn refuse(&mut self, reference: &Reference, refusal: &Refusal) -> Result<(), End> {
