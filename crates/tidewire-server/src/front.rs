@@ -33,6 +33,7 @@ use tower::ServiceExt;
 
 use crate::{
     error::Refusal,
+    framing,
     gateway::Shared,
     host::HostName,
     leftover,
@@ -88,8 +89,9 @@ impl Front {
 
     fn begin(&self, request: Request, peer: Peer) -> Answer {
         let host = HostName::of(&request);
-        // Whatever else a sender without a Host has put on the line is not to be trusted either.
-        // HTTP/2 has no such header.
+        let host = host.and_then(|host| framing::check(request.headers()).map(|()| host));
+        // Whatever else a sender without a Host, or with a body of uncertain length, has put on the line is not to be
+        // trusted either. HTTP/2 has no such header.
         let close = (peer.over_capacity || host.is_err()) && request.version() <= Version::HTTP_11;
         let mut border = Border {
             gateway: self.0.gateway.clone(),

@@ -18,6 +18,7 @@ mod auth;
 mod config;
 mod drain;
 mod error;
+mod framing;
 mod front;
 mod gateway;
 mod health;

@@ -48,7 +48,12 @@ class Gateway:
     """A `tidewire serve` process on loopback, with its own data folder."""
 
     def __init__(
-        self, folder: Path, engine: str = "memory", config: str = "", log_to_pipe: bool = False
+        self,
+        folder: Path,
+        engine: str = "memory",
+        config: str = "",
+        log_to_pipe: bool = False,
+        environment: dict[str, str] | None = None,
     ):
         self.folder = folder
         self.engine = engine
@@ -57,6 +62,7 @@ class Gateway:
         self.listen = "127.0.0.1:0"
         self.url = self.admin = ""
         self._log_to_pipe = log_to_pipe
+        self._environment = environment or {}
         self._flags: list[str] = []
         if config:
             (folder / "tidewire.toml").write_text(config)
@@ -73,7 +79,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=_environment(),
+                env=_environment() | self._environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if self._log_to_pipe else errors,
                 text=True,
@@ -138,6 +144,10 @@ class Gateway:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.partition("VmRSS:")[2].split()[0]) * 1024
 
+    def descriptors(self) -> int:
+        """Files and sockets that the process has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
+
     def cpu_seconds(self) -> float:
         """Processor time of the process so far, its own and the kernel's for it."""
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
@@ -145,11 +155,20 @@ class Gateway:
 
     def ends(self) -> Counter[int]:
         """How many sessions have ended with which close code."""
-        metrics = httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
         rows = re.findall(
-            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', metrics, re.MULTILINE
+            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', self.metrics(), re.MULTILINE
         )
         return Counter({int(code): int(count) for code, count in rows})
+
+    def sockets(self) -> int:
+        """Connections that are open on the public port; the publisher's own does not count."""
+        self._publisher.close()
+        self._publisher = self.client()
+        return int(re.search(r"^tidewire_sockets (\d+)", self.metrics(), re.MULTILINE)[1])
+
+    def metrics(self) -> str:
+        """What the admin port counts."""
+        return httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
 
     @property
     def host(self) -> str:
