@@ -28,6 +28,7 @@ use http::{
         X_CONTENT_TYPE_OPTIONS,
     },
 };
+use prometheus_client::metrics::counter::Counter;
 use tidewire_protocol::Code;
 use tower::ServiceExt;
 
@@ -77,6 +78,11 @@ impl Front {
             routes,
             is_public,
         }))
+    }
+
+    /// Counts the HTTP/2 connections that ended for their control frames.
+    pub(crate) fn floods(&self) -> Counter {
+        self.0.gateway.metrics.http2_floods()
     }
 
     /// Answers one request. What can be done at once is done at once: the request lies in the buffer of its connection and

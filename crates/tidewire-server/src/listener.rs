@@ -9,8 +9,10 @@
 //! any work is done. When the system gives no more sockets the loop waits a moment; those that are open go on.
 //! Source: hazards part 1 rows 13, 15, 18, 19, 21 and part 3.
 
+mod control;
 mod http;
 mod opening;
+mod outflow;
 mod stream;
 mod tls_stream;
 
@@ -58,9 +60,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Whether the connection was given up because the peer took nothing.
+    /// Whether the connection, or the HTTP/2 stream that is ending here, was given up because the peer took nothing.
     pub(crate) fn was_too_slow(&self) -> bool {
-        self.too_slow.load(Ordering::Relaxed)
+        self.too_slow.load(Ordering::Relaxed) || outflow::is_giving_up()
     }
 }
 

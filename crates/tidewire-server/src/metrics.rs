@@ -43,6 +43,8 @@ pub(crate) struct Metrics {
     append: Histogram,
     /// Sessions that ended, by close code.
     ends: Family<EndLabel, Counter>,
+    /// HTTP/2 connections that were closed for more control frames than `http2_control_frames_per_second`.
+    http2_floods: Counter,
     /// Panics that were caught: each is a bug.
     panics: Counter,
     /// What the bus says of itself.
@@ -119,6 +121,12 @@ impl Metrics {
         );
         let ends = Family::default();
         registry.register("session_ends", "Ended sessions by close code", ends.clone());
+        let http2_floods = Counter::default();
+        registry.register(
+            "http2_floods",
+            "HTTP/2 connections closed for too many control frames",
+            http2_floods.clone(),
+        );
         let panics = Counter::default();
         registry.register(
             "panics",
@@ -142,6 +150,7 @@ impl Metrics {
             refused,
             append,
             ends,
+            http2_floods,
             panics,
             bus,
             resident,
@@ -196,6 +205,11 @@ impl Metrics {
                 code: code.as_str(),
             })
             .inc();
+    }
+
+    /// What counts the HTTP/2 connections that were closed for their control frames.
+    pub(crate) fn http2_floods(&self) -> Counter {
+        self.http2_floods.clone()
     }
 
     /// A panic was caught.
