@@ -22,6 +22,8 @@ use tidewire_bus::{
 use tidewire_protocol::Pattern;
 use tidewire_server::{AuthConfig, HttpConfig, LimitsConfig, ServerConfig, TlsConfig};
 
+use crate::log::LogTable;
+
 /// Everything that `serve` is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -57,6 +59,8 @@ pub(crate) struct Config {
     pub(crate) auth: AuthConfig,
     /// Every bound of the HTTP surface.
     pub(crate) limits: LimitsConfig,
+    /// The log on standard error.
+    pub(crate) log: LogTable,
 }
 
 /// What orders and keeps the log.
@@ -279,6 +283,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             auth: AuthConfig::default(),
             limits: LimitsConfig::default(),
+            log: LogTable::default(),
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::{
 
 pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
     let config = load(flags)?;
-    log::start()?;
+    log::start(&config.log)?;
     let shutdown = on_signal()?;
     let listeners = bind(&config)?;
     let announcement = announcement(&config, &listeners)?;
