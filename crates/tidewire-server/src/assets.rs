@@ -181,8 +181,7 @@ fn not_found() -> Refusal {
 /// Encodings, the best first, and the ending of the file that the build made.
 const ENCODINGS: [(&str, &str); 2] = [("br", "br"), ("gzip", "gz")];
 const IMMUTABLE: &str = "public, max-age=31536000, immutable";
-const POLICY: &str =
-    "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; object-src 'none'";
+const POLICY: &str = "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; object-src 'none'";
 const PAGE_HEADERS: [(&str, &str); 3] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-embedder-policy", "require-corp"),

@@ -30,6 +30,7 @@ use http::{
 };
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
+use prometheus_client::metrics::counter::Counter;
 use tidewire_protocol::Code;
 use tokio::io::AsyncWriteExt as _;
 use tower::ServiceExt;
@@ -40,6 +41,7 @@ use crate::{
     gateway::Shared,
     host::HostName,
     leftover,
+    limits::limit::Limit,
     listener::Peer,
     origin::{self, Admitted},
     router,
@@ -90,6 +92,12 @@ impl Front {
     /// What the handlers share.
     pub(crate) fn gateway(&self) -> &Shared {
         &self.0.gateway
+    }
+
+    /// Counts the HTTP/2 connections that ended for their control frames.
+    pub(crate) fn floods(&self) -> Counter {
+        let metrics = &self.0.gateway.metrics;
+        metrics.counter(Limit::Http2ControlFramesPerSecond)
     }
 
     /// Answers one request. What can be done at once is done at once: the request lies in the buffer of its connection and

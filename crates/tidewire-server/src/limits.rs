@@ -61,7 +61,7 @@ pub struct LimitsConfig {
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
     /// How long a reader may take no byte while there is something to write. Default 30 s. Later: the connection is
-    /// closed (4200 where that can still be said); the reader may resume by its cursor.
+    /// closed, over HTTP/2 the stream reset (4200 where that can still be said); the reader may resume by its cursor.
     #[serde(with = "humantime_serde")]
     pub write_timeout: Duration,
     /// Time for the `auth` frame of a WebSocket that may do nothing without it. Default 5 s. Later: 4001.
@@ -79,6 +79,9 @@ pub struct LimitsConfig {
     pub readiness_timeout: Duration,
     /// Streams of one HTTP/2 connection at a time. Default 256. More: REFUSED_STREAM.
     pub http2_streams: u32,
+    /// Frames a second that one HTTP/2 connection may send and that carry neither a request nor data (PING, SETTINGS,
+    /// PRIORITY, RST_STREAM, GOAWAY, unknown ones), with a burst of as many. Default 1000. More: the connection is closed.
+    pub http2_control_frames_per_second: u32,
     /// Events that are taken from the log and written in one go. Default 512. The rest follows in the next batch.
     pub delivery_max_events: usize,
     /// Bytes that are taken from the log and written in one go; one event always fits. Default 64 KiB. With the
@@ -108,6 +111,7 @@ impl Default for LimitsConfig {
             drain_timeout: Duration::from_secs(10),
             readiness_timeout: Duration::from_secs(2),
             http2_streams: 256,
+            http2_control_frames_per_second: 1000,
             delivery_max_events: 512,
             delivery_max_bytes: ByteSize::kib(64),
         }
@@ -133,6 +137,10 @@ impl LimitsConfig {
             ),
             ("limits.frames_per_second", self.frames_per_second as usize),
             ("limits.http2_streams", self.http2_streams as usize),
+            (
+                "limits.http2_control_frames_per_second",
+                self.http2_control_frames_per_second as usize,
+            ),
             ("limits.delivery_max_events", self.delivery_max_events),
         ];
         for (key, value) in counts {

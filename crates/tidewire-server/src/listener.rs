@@ -9,10 +9,12 @@
 //! any work is done. When the system gives no more sockets the loop waits a moment; those that are open go on.
 //! Source: hazards part 1 rows 13, 15, 18, 19, 21 and part 3.
 
+mod control;
 mod door;
 mod framing;
 mod http;
 mod opening;
+mod outflow;
 mod proxy_protocol;
 mod stream;
 mod tls_stream;

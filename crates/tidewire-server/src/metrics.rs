@@ -289,8 +289,13 @@ impl Metrics {
 
     /// Somebody met a bound.
     pub(crate) fn refused(&self, limit: Limit) {
+        self.counter(limit).inc();
+    }
+
+    /// What counts those who meet this bound.
+    pub(crate) fn counter(&self, limit: Limit) -> Counter {
         let limit = limit.name();
-        self.limited.get_or_create(&LimitLabel { limit }).inc();
+        self.limited.get_or_create(&LimitLabel { limit }).clone()
     }
 
     /// The system gave no connection.

@@ -24,6 +24,8 @@ use tidewire_server::{
     AuthConfig, HooksConfig, HttpConfig, LimitsConfig, RevocationsConfig, ServerConfig, TlsConfig,
 };
 
+use crate::log::LogTable;
+
 /// Everything that `serve` is told.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -63,6 +65,8 @@ pub(crate) struct Config {
     pub(crate) hooks: HooksConfig,
     /// How long revocations are kept.
     pub(crate) revocations: RevocationsConfig,
+    /// The log on standard error.
+    pub(crate) log: LogTable,
 }
 
 /// What orders and keeps the log.
@@ -297,6 +301,7 @@ impl Default for Config {
             limits: LimitsConfig::default(),
             hooks: HooksConfig::default(),
             revocations: RevocationsConfig::default(),
+            log: LogTable::default(),
         }
     }
 }

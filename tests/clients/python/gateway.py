@@ -64,7 +64,7 @@ class Gateway:
         self.listen = "127.0.0.1:0"
         self.url = self.admin = ""
         self._log_to_pipe = log_to_pipe
-        self._more_environment = environment or {}
+        self._environment = environment or {}
         self._open_files = open_files
         self._flags: list[str] = []
         if config:
@@ -84,7 +84,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=_environment() | self._more_environment,
+                env=_environment() | self._environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if self._log_to_pipe else errors,
                 text=True,
@@ -158,6 +158,9 @@ class Gateway:
         number = resource.RLIMIT_NOFILE
         _, hard = resource.prlimit(self._process.pid, number)
         resource.prlimit(self._process.pid, number, (count, hard))
+    def descriptors(self) -> int:
+        """Files and sockets that the process has open."""
+        return len(os.listdir(f"/proc/{self._process.pid}/fd"))
 
     def cpu_seconds(self) -> float:
         """Processor time of the process so far, its own and the kernel's for it."""
@@ -167,17 +170,24 @@ class Gateway:
     def wait_for_sessions(self, count: int) -> None:
         """Waits until that many sessions are open, held polls included."""
         ends = time.monotonic() + DEADLINE_S
-        while f"\ntidewire_sessions {count}\n" not in self._metrics():
+        while f"\ntidewire_sessions {count}\n" not in self.metrics():
             assert time.monotonic() < ends, f"never {count} sessions"
 
     def ends(self) -> Counter[int]:
         """How many sessions have ended with which close code."""
         rows = re.findall(
-            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', self._metrics(), re.MULTILINE
+            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', self.metrics(), re.MULTILINE
         )
         return Counter({int(code): int(count) for code, count in rows})
 
-    def _metrics(self) -> str:
+    def sockets(self) -> int:
+        """Connections that are open on the public port; the publisher's own does not count."""
+        self._publisher.close()
+        self._publisher = self.client()
+        return int(re.search(r"^tidewire_sockets (\d+)", self.metrics(), re.MULTILINE)[1])
+
+    def metrics(self) -> str:
+        """What the admin port counts."""
         return httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
 
     @property

@@ -9,6 +9,8 @@ import { createInterface } from "node:readline";
 
 import { binary } from "./tools.ts";
 
+type Settings = Readonly<Record<`TIDEWIRE_${string}`, string>>;
+
 export class Gateway {
   /** With a slash at the end. */
   base = "";
@@ -17,10 +19,12 @@ export class Gateway {
   private constructor(
     private readonly folder: string,
     private readonly engine: "memory" | "disk",
+    private readonly settings: Settings,
   ) {}
 
-  static async start(engine: "memory" | "disk" = "memory"): Promise<Gateway> {
-    const gateway = new Gateway(await mkdtemp(join(tmpdir(), "tidewire-e2e-")), engine);
+  /** `settings` are keys of the configuration, as they are written in the environment. */
+  static async start(engine: "memory" | "disk" = "memory", settings: Settings = {}): Promise<Gateway> {
+    const gateway = new Gateway(await mkdtemp(join(tmpdir(), "tidewire-e2e-")), engine, settings);
     await gateway.run("127.0.0.1:0");
     return gateway;
   }
@@ -41,7 +45,7 @@ export class Gateway {
     const child = spawn(
       binary,
       ["serve", "--listen", listen, "--admin", "127.0.0.1:0", "--engine", this.engine, "--data-dir", this.folder],
-      { stdio: ["ignore", "pipe", "pipe"], cwd: this.folder, env: environment() },
+      { stdio: ["ignore", "pipe", "pipe"], cwd: this.folder, env: { ...environment(), ...this.settings } },
     );
     this.child = child;
     const said: string[] = [];

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     opening::Opened,
-    proxy_protocol,
+    outflow, proxy_protocol,
     stream::{Stream, Wire},
     tls_stream::TlsStream,
 };
@@ -55,9 +55,9 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    /// Whether the connection was given up because the peer took nothing.
+    /// Whether the connection, or the HTTP/2 stream that is ending here, was given up because the peer took nothing.
     pub(crate) fn was_too_slow(&self) -> bool {
-        self.too_slow.load(Ordering::Relaxed)
+        self.too_slow.load(Ordering::Relaxed) || outflow::is_giving_up()
     }
 }
 

@@ -3,8 +3,11 @@
 //! Shape: [`Http`] has the settings of one listener and serves a connection; [`Requests`] is what hyper calls for each
 //! request of it.
 //! Unit: bytes and streams.
-//! Bound: `header_timeout`, `http2_streams`, `heartbeat` as HTTP/2 keep-alive; the constants below.
-//! Failure: a header that is too long is 431, over HTTP/2 the stream is reset; a flood of resets ends in GOAWAY.
+//! Bound: `header_timeout`, `http2_streams`, `http2_control_frames_per_second`, `write_timeout` for each stream, `heartbeat`
+//! as HTTP/2 keep-alive; the constants below. From them `h2` derives its own: how many CONTINUATION frames a header may
+//! take, and how many small or empty DATA frames may wait.
+//! Failure: a header that is too long is 431; a flood of resets, CONTINUATION or small DATA frames, or a header that
+//! unpacks to far too much, ends in GOAWAY ENHANCE_YOUR_CALM; a flood of control frames closes the connection.
 //! Source: hazards part 1 rows 13, 15, 18 and part 3.
 
 use std::{
@@ -21,12 +24,14 @@ use hyper::{
     server::conn::{http1, http2},
     service::Service,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Peer,
+    control::ControlLimit,
     opening::{Opened, Version},
+    outflow::{Outflow, Streams},
 };
 use crate::{
     front::{Answer, Front},
@@ -36,7 +41,8 @@ use crate::{
 /// Both versions of HTTP, as they are served here.
 pub(crate) struct Http {
     http1: http1::Builder,
-    http2: http2::Builder<TokioExecutor>,
+    http2: http2::Builder<Streams>,
+    control_frames_per_second: u32,
 }
 
 impl Http {
@@ -47,12 +53,15 @@ impl Http {
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
             .max_buf_size(HTTP1_BUFFER_BYTES);
-        let mut http2 = http2::Builder::new(TokioExecutor::new());
+        let mut http2 = http2::Builder::new(Streams {
+            write_timeout: limits.write_timeout,
+        });
         http2
             .timer(TokioTimer::new())
             .enable_connect_protocol()
             .max_concurrent_streams(limits.http2_streams)
             .max_header_list_size(HTTP2_HEADER_BYTES)
+            .header_table_size(HTTP2_TABLE_BYTES)
             .initial_stream_window_size(HTTP2_STREAM_WINDOW_BYTES)
             .initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .max_frame_size(HTTP2_FRAME_BYTES)
@@ -61,7 +70,11 @@ impl Http {
             .max_local_error_reset_streams(HTTP2_LOCAL_RESETS)
             .keep_alive_interval(limits.heartbeat)
             .keep_alive_timeout(limits.heartbeat);
-        Self { http1, http2 }
+        Self {
+            http1,
+            http2,
+            control_frames_per_second: limits.http2_control_frames_per_second,
+        }
     }
 
     /// Serves a connection to its end, or until it was upgraded. Once `closing` is cancelled, it ends after the answers that
@@ -72,11 +85,10 @@ impl Http {
         requests: Requests,
         closing: &CancellationToken,
     ) {
-        let version = stream.version();
         let gateway = requests.front.gateway().clone();
-        let stream = TokioIo::new(stream);
-        match version {
+        match stream.version() {
             Version::Http1 => {
+                let stream = TokioIo::new(stream);
                 let connection = self.http1.serve_connection(stream, requests);
                 let end = http1::UpgradeableConnection::graceful_shutdown;
                 let ended = to_its_end(connection.with_upgrades(), closing, end).await;
@@ -86,7 +98,10 @@ impl Http {
                 }
             }
             Version::Http2 => {
-                let connection = self.http2.serve_connection(stream, requests);
+                let floods = requests.front.floods();
+                let stream = ControlLimit::new(stream, self.control_frames_per_second, floods);
+                let stream = TokioIo::new(stream);
+                let connection = self.http2.serve_connection(stream, Http2Requests(requests));
                 let end = http2::Connection::graceful_shutdown;
                 // Boxed: HTTP/1.1, of which there are more connections, does not need its room.
                 let _ = Box::pin(to_its_end(connection, closing, end)).await;
@@ -135,10 +150,27 @@ impl Service<Request<Incoming>> for Requests {
     }
 }
 
+/// The same, over HTTP/2: each answer goes out in pieces, and may stall by itself.
+struct Http2Requests(Requests);
+
+impl Service<Request<Incoming>> for Http2Requests {
+    type Response = Response<Outflow>;
+    type Error = Infallible;
+    type Future = Map<Answer, fn(Response) -> Result<Response<Outflow>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let Requests { front, peer } = &self.0;
+        let answer = front.answer(request.map(Body::new), peer.clone());
+        answer.map(|response| Ok(response.map(Outflow::new)))
+    }
+}
+
 /// HTTP/1.1: the header and the read buffer. A longer header is 431. hyper refuses more than 100 fields by itself.
 const HTTP1_BUFFER_BYTES: usize = 16 * 1024;
 /// HTTP/2: all fields of one request, unpacked.
 const HTTP2_HEADER_BYTES: u32 = 16 * 1024;
+/// HTTP/2: names and values that a client may make the connection remember (HPACK). The protocol's own default.
+const HTTP2_TABLE_BYTES: u32 = 4 * 1024;
 /// HTTP/2: what one publish may have on the way.
 const HTTP2_STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// HTTP/2: what all streams of a connection may have on the way.
@@ -149,5 +181,6 @@ const HTTP2_FRAME_BYTES: u32 = 16 * 1024;
 const HTTP2_SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// HTTP/2: resets by the client of streams that were not looked at yet (rapid reset). More: GOAWAY.
 const HTTP2_PENDING_RESETS: usize = 20;
-/// HTTP/2: resets that the client made us send. More: GOAWAY.
-const HTTP2_LOCAL_RESETS: usize = 256;
+/// HTTP/2: resets that the client made us send, in the life of the connection. More: GOAWAY. So who opens a thousand
+/// streams at once hears REFUSED_STREAM for each that is too many, and may ask again.
+const HTTP2_LOCAL_RESETS: usize = 1024;

@@ -30,7 +30,7 @@ use crate::{
 
 pub(crate) async fn run(flags: &Flags) -> Result<Outcome> {
     let config = load(flags)?;
-    log::start()?;
+    log::start(&config.log)?;
     raise_open_files();
     let shutdown = on_signal()?;
     let listeners = bind(&config)?;
