@@ -1,44 +1,116 @@
 //! Who may do what.
 //!
-//! Shape: [`Auth`] turns the headers of a request, or the token of an `auth` frame, into an [`Identity`]; the identity
+//! Shape: [`Auth`] turns what a request shows, a ticket, or the token of an `auth` frame, into an [`Identity`]; the identity
 //! answers what every verb asks: subscribe, publish, forget. Below it [`identity`] and [`rights`], and the kinds of proof,
-//! one file each; API keys are the first.
+//! one file each.
 //! Failure: a bad proof is 401 whatever is asked. A right that is missing is 401 for a client without credentials (it may
-//! come back with some) and 403 for one with. Whether a topic exists makes no difference to the answer.
+//! come back with some) and 403 for one with. Whether a topic exists makes no difference to the answer. A token whose key
+//! could not be fetched yet is 503.
 //! Source: protocol section 7.
 
+mod access;
 pub(crate) mod api_key;
+pub(crate) mod cookie;
+pub(crate) mod expiry;
 pub(crate) mod grant_pattern;
 pub(crate) mod identity;
+pub(crate) mod jwt;
+pub(crate) mod mint;
 pub(crate) mod rights;
+pub(crate) mod ticket;
 
-use http::{HeaderMap, header::AUTHORIZATION};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::extract::FromRequestParts;
+use http::{Extensions, HeaderMap, Request, header::AUTHORIZATION, request::Parts};
 use tidewire_protocol::{Code, Pattern};
+use tokio_util::task::AbortOnDropHandle;
 
-pub(crate) use self::identity::Identity;
+pub use self::{
+    access::{Access, AccessError},
+    grant_pattern::GrantPattern,
+    jwt::TokenError,
+};
 use self::{
     api_key::Keys,
+    cookie::Unproven,
+    jwt::{Tokens, WantedKey},
     rights::{Grants, Rights},
+    ticket::Tickets,
 };
+pub(crate) use self::{expiry::Expiry, identity::Identity};
 use crate::{
     config::{AuthConfig, ConfigError},
     error::Refusal,
+    gateway::Shared,
     revocation::Revocations,
 };
+
+/// What a request shows of who sent it.
+#[derive(Clone, Copy)]
+pub(crate) struct Shown<'a> {
+    headers: &'a HeaderMap,
+    /// The front's word about the cookie stands here.
+    extensions: &'a Extensions,
+}
+
+impl<'a> Shown<'a> {
+    pub(crate) fn of<B>(request: &'a Request<B>) -> Self {
+        Self {
+            headers: request.headers(),
+            extensions: request.extensions(),
+        }
+    }
+
+    pub(crate) fn of_parts(parts: &'a Parts) -> Self {
+        Self {
+            headers: &parts.headers,
+            extensions: &parts.extensions,
+        }
+    }
+}
+
+/// Who sent a request, for its handler.
+impl FromRequestParts<Shared> for Identity {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, gateway: &Shared) -> Result<Self, Refusal> {
+        gateway.auth.identify(Shown::of_parts(parts))
+    }
+}
 
 /// How clients prove who they are.
 #[derive(Debug)]
 pub(crate) struct Auth {
     anonymous: Identity,
     keys: Keys,
+    grants: Grants,
+    /// `None`: no token is good.
+    tokens: Option<Tokens>,
+    tickets: Tickets,
     revocations: Revocations,
 }
 
 impl Auth {
-    /// Reads the configuration. `loopback`: every public listener is on loopback, so that only this machine can come.
+    /// Checks what can be checked without opening anything.
     ///
     /// # Errors
-    /// A key that cannot work.
+    /// A value that cannot work.
+    pub(crate) fn check(config: &AuthConfig) -> Result<(), ConfigError> {
+        let grants = Grants::new(config.authenticated.as_ref(), &config.roles)?;
+        Keys::new(&config.keys, &grants)?;
+        Tickets::new(config)?;
+        config.jwt.as_ref().map_or(Ok(()), |jwt| jwt.check())
+    }
+
+    /// Reads the configuration and the file of a public key. `loopback`: every public listener is on loopback, so that only
+    /// this machine can come.
+    ///
+    /// # Errors
+    /// A value that cannot work.
     pub(crate) fn new(config: &AuthConfig, loopback: bool) -> Result<Self, ConfigError> {
         let everything = || vec![Pattern::parse(">").expect("\">\" is a pattern")];
         let rights = match &config.anonymous {
@@ -55,12 +127,28 @@ impl Auth {
             },
             None => Rights::default(),
         };
+        if config.jwt.is_some() && config.anonymous.is_none() && loopback {
+            // Right for a first try, wrong behind a proxy on this machine.
+            tracing::warn!(
+                "clients without a token may do everything: [auth.anonymous] is missing"
+            );
+        }
         let grants = Grants::new(config.authenticated.as_ref(), &config.roles)?;
         Ok(Self {
             anonymous: Identity::anonymous(rights),
             keys: Keys::new(&config.keys, &grants)?,
+            tokens: config.jwt.as_ref().map(Tokens::new).transpose()?,
+            tickets: Tickets::new(config)?,
+            grants,
             revocations: Revocations::default(),
         })
+    }
+
+    /// Keeps the keys of tokens fresh until the handle is dropped. `None`: they do not come from a URL.
+    pub(crate) fn keep_keys_fresh(&self) -> Option<AbortOnDropHandle<()>> {
+        let jwks = Arc::clone(self.tokens.as_ref()?.jwks()?);
+        let fetching = tokio::spawn(async move { jwks.keep_fresh().await });
+        Some(AbortOnDropHandle::new(fetching))
     }
 
     /// The same, with credentials that are good no longer.
@@ -85,28 +173,131 @@ impl Auth {
         }
     }
 
-    /// Who sent a request with these headers.
+    /// Who sent a request.
     ///
     /// # Errors
-    /// 401 for credentials that prove nothing.
-    pub(crate) fn identify(&self, headers: &HeaderMap) -> Result<Identity, Refusal> {
-        let mut values = headers.get_all(AUTHORIZATION).iter();
-        let Some(value) = values.next() else {
-            return Ok(self.anonymous.clone());
-        };
-        let text = value.to_str().ok().filter(|_| values.next().is_none());
-        let token = text.and_then(bearer).ok_or_else(bad_credentials)?;
-        self.identify_token(token)
+    /// 401 for credentials that prove nothing, 403 for a cookie without proof that a page asked which may, 503 while there
+    /// are no keys.
+    pub(crate) fn identify(&self, shown: Shown<'_>) -> Result<Identity, Refusal> {
+        match self.credential(shown.headers)? {
+            Credential::None => Ok(self.anonymous.clone()),
+            Credential::Bearer(token) => self.identify_token(token),
+            Credential::Cookie(_) if shown.extensions.get::<Unproven>().is_some() => {
+                Err(Refusal::new(Code::Forbidden, UNPROVEN))
+            }
+            Credential::Cookie(token) => {
+                let tokens = self.tokens.as_ref().ok_or_else(bad_credentials)?;
+                let identity = tokens.identify(token, &self.grants).map_err(refused)?;
+                self.require_good(&identity)?;
+                Ok(identity)
+            }
+        }
     }
 
     /// Who shows this token, in a header or in an `auth` frame.
     ///
     /// # Errors
-    /// 401 for a token that proves nothing.
+    /// As [`Auth::identify`].
     pub(crate) fn identify_token(&self, token: &str) -> Result<Identity, Refusal> {
-        let identity = self.keys.find(token).ok_or_else(bad_credentials)?;
+        let identity = self.judge(token).map_err(refused)?;
         self.require_good(&identity)?;
         Ok(identity)
+    }
+
+    /// The same, with the reason that only the operator learns.
+    fn judge(&self, token: &str) -> Result<Identity, TokenError> {
+        if let Some(identity) = self.keys.find(token) {
+            return Ok(identity);
+        }
+        let tokens = self.tokens.as_ref().ok_or(TokenError::NotAToken)?;
+        tokens.identify(token, &self.grants)
+    }
+
+    /// Whose ticket this is. It is worth nothing afterwards.
+    ///
+    /// # Errors
+    /// 401: not known, used, too old, or its token is over or was revoked.
+    pub(crate) fn take_ticket(&self, ticket: &str) -> Result<Identity, Refusal> {
+        let identity = self.tickets.take(ticket, Instant::now());
+        let identity = identity
+            .filter(|identity| !expiry::is_over(identity.expires(), self.leeway()))
+            .ok_or_else(bad_credentials)?;
+        self.require_good(&identity)?;
+        Ok(identity)
+    }
+
+    /// The tickets.
+    pub(crate) fn tickets(&self) -> &Tickets {
+        &self.tickets
+    }
+
+    /// When a session of this identity ends.
+    pub(crate) fn expiry(&self, identity: &Identity) -> Expiry {
+        Expiry::of(identity, self.leeway())
+    }
+
+    /// Whether a request shows a cookie that counts.
+    pub(crate) fn reads_cookie(&self, headers: &HeaderMap) -> bool {
+        self.tokens.is_some() && !headers.contains_key(AUTHORIZATION) && cookie::is_shown(headers)
+    }
+
+    /// The key that a request needs and that has not been fetched; to be waited for before it is answered.
+    pub(crate) fn lacks(&self, headers: &HeaderMap) -> Option<WantedKey> {
+        let tokens = self.tokens.as_ref()?;
+        tokens.jwks()?;
+        match self.credential(headers).ok()? {
+            Credential::None => None,
+            Credential::Bearer(token) | Credential::Cookie(token) => tokens.lacks(token),
+        }
+    }
+
+    /// Waits for a key, within `jwks_timeout`.
+    pub(crate) async fn wait_for(&self, wanted: &WantedKey) {
+        if let Some(jwks) = self.tokens.as_ref().and_then(Tokens::jwks) {
+            jwks.wait_for(wanted).await;
+        }
+    }
+
+    /// The same for the token of an `auth` frame.
+    pub(crate) async fn wait_for_key_of(&self, token: &str) {
+        if let Some(wanted) = self.tokens.as_ref().and_then(|tokens| tokens.lacks(token)) {
+            self.wait_for(&wanted).await;
+        }
+    }
+
+    fn leeway(&self) -> Duration {
+        self.tokens.as_ref().map_or(Duration::ZERO, Tokens::leeway)
+    }
+
+    /// What a request shows. A bearer wins over a cookie, which a browser sends unasked.
+    fn credential<'a>(&self, headers: &'a HeaderMap) -> Result<Credential<'a>, Refusal> {
+        let mut values = headers.get_all(AUTHORIZATION).iter();
+        if let Some(value) = values.next() {
+            let text = value.to_str().ok().filter(|_| values.next().is_none());
+            let token = text.and_then(bearer).ok_or_else(bad_credentials)?;
+            return Ok(Credential::Bearer(token));
+        }
+        if self.tokens.is_none() {
+            return Ok(Credential::None);
+        }
+        let cookie = cookie::token(headers).map_err(|_two| bad_credentials())?;
+        Ok(cookie.map_or(Credential::None, Credential::Cookie))
+    }
+}
+
+/// What stands in the headers of a request.
+enum Credential<'a> {
+    None,
+    Bearer(&'a str),
+    Cookie(&'a str),
+}
+
+/// A token that proves nothing, as the client hears of it. The log says why.
+fn refused(why: TokenError) -> Refusal {
+    tracing::debug!(%why, "token refused");
+    match why {
+        TokenError::NoKeysYet => Refusal::unavailable(NO_KEYS_PAUSE),
+        _ => bad_credentials(),
     }
 }
 
@@ -121,6 +312,11 @@ fn bearer(value: &str) -> Option<&str> {
 pub(crate) fn bad_credentials() -> Refusal {
     Refusal::new(Code::Unauthorized, "these credentials are not accepted")
 }
+
+const UNPROVEN: &str =
+    "a cookie counts only with an Origin that may use it; send Authorization: Bearer TOKEN instead";
+/// When to come again where the keys of tokens could not be fetched yet.
+const NO_KEYS_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +335,7 @@ mod tests {
 
     fn anonymous(config: &AuthConfig, loopback: bool) -> Identity {
         let auth = Auth::new(config, loopback).unwrap();
-        auth.identify(&HeaderMap::new()).unwrap()
+        auth.identify(Shown::of(&Request::new(()))).unwrap()
     }
 
     #[test]
@@ -189,9 +385,9 @@ mod tests {
             "Bearer nonsense",
             "nonsense",
         ] {
-            let mut headers = HeaderMap::new();
-            headers.insert(AUTHORIZATION, bad.parse().unwrap());
-            assert!(auth.identify(&headers).is_err(), "{bad}");
+            let request = Request::builder().header(AUTHORIZATION, bad);
+            let request = request.body(()).unwrap();
+            assert!(auth.identify(Shown::of(&request)).is_err(), "{bad}");
         }
         assert_eq!(bearer("bEARER  k"), Some("k"));
     }

@@ -6,11 +6,14 @@
 //! checked by [`ServerConfig::check`], before a port is served. [`ConfigError`] has the key, the value, the accepted form.
 //! Source: protocol section 10.
 
+mod jwt;
+
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use tidewire_protocol::Pattern;
 
+pub use self::jwt::{JwtConfig, Secret};
 use crate::{
     auth::{Auth, grant_pattern::GrantPattern},
     hooks::HooksConfig,
@@ -66,7 +69,7 @@ impl ServerConfig {
         self.hooks.check()?;
         self.revocations.check()?;
         Origins::new(&self.http.allowed_origins)?;
-        Auth::new(&self.auth, true)?;
+        Auth::check(&self.auth)?;
         Ok(())
     }
 }
@@ -121,7 +124,7 @@ pub struct TlsConfig {
 }
 
 /// Who may do what: `[auth]`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuthConfig {
     /// What a client without credentials may do: `[auth.anonymous]`. Default, while every public listener is on
@@ -138,6 +141,32 @@ pub struct AuthConfig {
     /// The API keys: `[[auth.keys]]`. Default none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub keys: Vec<KeyConfig>,
+    /// Whose JSON Web Tokens are good: `[auth.jwt]`. Default none: no token is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jwt: Option<JwtConfig>,
+    /// How long a ticket is good. Default 30 s, 1 s to 10 min. Later: 401.
+    #[serde(with = "humantime_serde")]
+    pub ticket_ttl: Duration,
+    /// Tickets that were given within `ticket_ttl`, of all subjects together. Default 100000. More: 503 with
+    /// `Retry-After`.
+    pub tickets_total: usize,
+    /// Tickets that were given to one subject within `ticket_ttl`. Default 100. More: 429 with `Retry-After`.
+    pub tickets_per_subject: usize,
+}
+
+impl Default for AuthConfig {
+    fn default() -> Self {
+        Self {
+            anonymous: None,
+            authenticated: None,
+            roles: BTreeMap::new(),
+            keys: Vec::new(),
+            jwt: None,
+            ticket_ttl: Duration::from_secs(30),
+            tickets_total: 100_000,
+            tickets_per_subject: 100,
+        }
+    }
 }
 
 /// What a client without credentials may do. It never may forget.
@@ -254,7 +283,7 @@ mod tests {
     #[test]
     fn an_unknown_key_and_a_bad_pattern_are_refused() {
         assert!(from_value::<LimitsConfig>(json!({"heart_beat": "15s"})).is_err());
-        assert!(from_value::<AuthConfig>(json!({"jwt": {}})).is_err());
+        assert!(from_value::<AuthConfig>(json!({"jwt": {"secret": "x"}})).is_err());
         assert!(from_value::<AnonymousConfig>(json!({"publish": ["a..b"]})).is_err());
     }
 

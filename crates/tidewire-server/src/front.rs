@@ -32,6 +32,7 @@ use tidewire_protocol::Code;
 use tower::ServiceExt;
 
 use crate::{
+    auth::{cookie, jwt::WantedKey},
     error::Refusal,
     gateway::Shared,
     host::HostName,
@@ -86,7 +87,7 @@ impl Front {
         begun.unwrap_or_else(|cause| Box::pin(ready(caught_in(&gateway, cause.as_ref()))))
     }
 
-    fn begin(&self, request: Request, peer: Peer) -> Answer {
+    fn begin(&self, mut request: Request, peer: Peer) -> Answer {
         let host = HostName::of(&request);
         // Whatever else a sender without a Host has put on the line is not to be trusted either.
         // HTTP/2 has no such header.
@@ -111,7 +112,34 @@ impl Front {
             Ok(admitted) => border.admitted = Some(admitted),
             Err(answer) => return border.at_once(*answer),
         }
-        self.dispatch(request, host, peer, border)
+        let auth = &border.gateway.auth;
+        if auth.reads_cookie(request.headers()) && !border.proves_cookie(&request) {
+            request.extensions_mut().insert(cookie::Unproven);
+        }
+        match auth.lacks(request.headers()) {
+            None => self.dispatch(request, host, peer, border),
+            Some(wanted) => self.after_key(wanted, request, host, peer, border),
+        }
+    }
+
+    /// The same once the key of its token was fetched, or could not be.
+    fn after_key(
+        &self,
+        wanted: WantedKey,
+        request: Request,
+        host: HostName,
+        peer: Peer,
+        border: Border,
+    ) -> Answer {
+        let (front, gateway) = (self.clone(), border.gateway.clone());
+        let answer = async move {
+            border.gateway.auth.wait_for(&wanted).await;
+            front.dispatch(request, host, peer, border).await
+        };
+        let caught = AssertUnwindSafe(answer).catch_unwind();
+        Box::pin(caught.map(move |outcome| {
+            outcome.unwrap_or_else(|cause| caught_in(&gateway, cause.as_ref()))
+        }))
     }
 
     /// Every route of a session, in one column.
@@ -175,6 +203,13 @@ struct Border {
 }
 
 impl Border {
+    /// Whether the cookie of a request may be used.
+    fn proves_cookie(&self, request: &Request) -> bool {
+        let is_admitted = self.admitted.as_ref().is_some_and(Admitted::has_origin);
+        let path = request.uri().path();
+        cookie::is_proven(request.method(), path, request.headers(), is_admitted)
+    }
+
     fn at_once(self, response: Response) -> Answer {
         Box::pin(ready(self.cross(response)))
     }

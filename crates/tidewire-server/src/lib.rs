@@ -34,6 +34,7 @@ mod read;
 mod revocation;
 mod router;
 mod sessions;
+mod ticket;
 mod tls;
 mod transport;
 
@@ -49,13 +50,16 @@ use tidewire_bus::Bus;
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-pub use auth::grant_pattern::GrantPattern;
+pub use auth::{
+    Access, AccessError, GrantPattern, TokenError,
+    mint::{MintError, TokenRequest, mint},
+};
 pub use config::{
-    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, KeyConfig, RoleConfig, ServerConfig,
-    TlsConfig,
+    AnonymousConfig, AuthConfig, ConfigError, HttpConfig, JwtConfig, KeyConfig, RoleConfig, Secret,
+    ServerConfig, TlsConfig,
 };
 pub use hooks::{
-    ConnectHookConfig, HookSecret, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
+    ConnectHookConfig, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
 };
 pub use limits::LimitsConfig;
 pub use revocation::RevocationsConfig;
@@ -164,6 +168,7 @@ impl Server {
 
         let connections = gateway.connections.clone();
         let door = Door::new(tls, connections, limits, gateway.drain.signal());
+        let _keys = gateway.auth.keep_keys_fresh();
         let front = Front::public(&gateway, router::routes(&gateway));
         let mut public = Running::default();
         for socket in listeners.public {

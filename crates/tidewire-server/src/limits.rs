@@ -38,7 +38,7 @@ pub struct LimitsConfig {
     /// Open sessions of all addresses together. Default 100000. At the bound: as for one address.
     pub sessions_total: usize,
     /// Events a second that one publisher may send, with a burst of as many. Default 1000. The publisher is an API
-    /// key, or an address for clients without credentials. More: 429 `rate_limited` with `Retry-After`.
+    /// key, the subject of a token, or an address for clients without credentials. More: 429 `rate_limited` with `Retry-After`.
     pub publishes_per_second: u32,
     /// Frames a second that one WebSocket may send, pings counted, with a burst of as many. Default 2000. More: the
     /// session ends with 4101.

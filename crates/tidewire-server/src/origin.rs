@@ -4,7 +4,7 @@
 //! CORS headers, also when it is an error. A preflight is answered here.
 //! Bound: the exact list `allowed_origins`; same-origin always passes. No prefix, suffix or substring, no `*`, no `null`.
 //! Failure: a foreign Origin is 403 `forbidden` before any upgrade, stream, publish or read.
-//! Source: protocol section 7; hazards part 1 rows 1 and 10. A missing Origin passes: nothing is proved by cookie.
+//! Source: protocol section 7; hazards part 1 rows 1 and 10. A missing Origin passes; a cookie then does not count.
 
 use axum::response::{IntoResponse, Response};
 use http::{
@@ -130,6 +130,11 @@ pub(crate) fn admit<B>(
 }
 
 impl Admitted {
+    /// Whether a page that may asked, and said so.
+    pub(crate) fn has_origin(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// The CORS headers of an answer, errors too.
     pub(crate) fn allow(self, headers: &mut HeaderMap) {
         if let Some(origin) = self.0 {

@@ -39,11 +39,14 @@ use crate::{
 pub(crate) async fn many(
     State(gateway): State<Shared>,
     Extension(peer): Extension<Peer>,
+    identity: Result<Identity, Refusal>,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
-    let answer = publish_body(&gateway, &peer, &headers, body).await;
-    answer.unwrap_or_else(|refusal| refused(&gateway, refusal))
+    let answer = async { publish_body(&gateway, &peer, &identity?, &headers, body).await };
+    answer
+        .await
+        .unwrap_or_else(|refusal| refused(&gateway, refusal))
 }
 
 /// `POST /topics/{topic}`: the body is the payload.
@@ -51,13 +54,14 @@ pub(crate) async fn to_topic(
     State(gateway): State<Shared>,
     Extension(peer): Extension<Peer>,
     topic: Result<TopicPath, Refusal>,
+    identity: Result<Identity, Refusal>,
     uri: Uri,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let answer = async {
         let TopicPath(topic) = topic?;
-        publish_payload(&gateway, &peer, topic, &uri, &headers, body).await
+        publish_payload(&gateway, &peer, &identity?, topic, &uri, &headers, body).await
     };
     answer
         .await
@@ -98,13 +102,14 @@ pub(crate) async fn from_frame(
 async fn publish_body(
     gateway: &Gateway,
     peer: &Peer,
+    identity: &Identity,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let identity = body::who_may(gateway, headers)?;
+    body::require_any_right(identity)?;
     let key = body::key(headers)?;
     let text = body::read(gateway, headers, body).await?;
-    let publisher = Publisher::new(gateway, &identity, peer.address.ip());
+    let publisher = Publisher::new(gateway, identity, peer.address.ip());
     let numbered = |key: Option<&String>, index| key.map(|key| Key::of_element(key, index));
     let wanted = match PublishRequest::parse(body::content_type(headers)?, &text)? {
         PublishRequest::One(publish) => match publish.topics {
@@ -142,15 +147,16 @@ async fn publish_body(
 async fn publish_payload(
     gateway: &Gateway,
     peer: &Peer,
+    identity: &Identity,
     topic: Topic,
     uri: &Uri,
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let identity = body::who_may(gateway, headers)?;
+    body::require_any_right(identity)?;
     let key = body::key(headers)?;
     let event_type = type_of(uri)?;
-    let publisher = Publisher::new(gateway, &identity, peer.address.ip());
+    let publisher = Publisher::new(gateway, identity, peer.address.ip());
     // Asked before the body is read, so that nobody sends a megabyte for nothing.
     publisher.require_right(&topic)?;
     let bytes = body::read(gateway, headers, body).await?;

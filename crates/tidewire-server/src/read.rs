@@ -11,12 +11,12 @@ use axum::{
     extract::{FromRequestParts, Path, RawQuery, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode, request::Parts};
+use http::{StatusCode, request::Parts};
 use serde::Serialize;
 use tidewire_bus::HistoryRead;
 use tidewire_protocol::{Code, Cursor, HistoryQuery, Pattern, Topic, encode_poll};
 
-use crate::{error::Refusal, gateway::Shared, transport::poll::with_cursor};
+use crate::{auth::Identity, error::Refusal, gateway::Shared, transport::poll::with_cursor};
 
 /// The `{topic}` of a path, decoded once.
 pub(crate) struct TopicPath(pub(crate) Topic);
@@ -41,9 +41,9 @@ impl<S: Send + Sync> FromRequestParts<S> for TopicPath {
 pub(crate) async fn topic(
     State(gateway): State<Shared>,
     TopicPath(topic): TopicPath,
-    headers: HeaderMap,
+    identity: Identity,
 ) -> Result<Response, Refusal> {
-    require_read(&gateway, &headers, &topic)?;
+    require_read(&identity, &topic)?;
     let info = gateway.bus.topic(&topic).await?;
     let answer = TopicAnswer {
         topic: &topic,
@@ -59,10 +59,10 @@ pub(crate) async fn topic(
 pub(crate) async fn history(
     State(gateway): State<Shared>,
     TopicPath(topic): TopicPath,
-    headers: HeaderMap,
+    identity: Identity,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Refusal> {
-    require_read(&gateway, &headers, &topic)?;
+    require_read(&identity, &topic)?;
     let query = HistoryQuery::parse(query.as_deref().unwrap_or_default())?;
     let page = gateway
         .bus
@@ -84,9 +84,8 @@ pub(crate) async fn history(
 pub(crate) async fn forget(
     State(gateway): State<Shared>,
     TopicPath(topic): TopicPath,
-    headers: HeaderMap,
+    identity: Identity,
 ) -> Result<Response, Refusal> {
-    let identity = gateway.auth.identify(&headers)?;
     if !identity.may_forget(&topic) {
         return Err(identity.refusal());
     }
@@ -95,8 +94,7 @@ pub(crate) async fn forget(
     Ok(StatusCode::NO_CONTENT.into_response())
 }
 
-fn require_read(gateway: &Shared, headers: &HeaderMap, topic: &Topic) -> Result<(), Refusal> {
-    let identity = gateway.auth.identify(headers)?;
+fn require_read(identity: &Identity, topic: &Topic) -> Result<(), Refusal> {
     identity.require_subscribe(&[Pattern::from(topic.clone())])
 }
 

@@ -13,7 +13,7 @@ use axum::{
 use http::{HeaderValue, header::CONTENT_TYPE};
 use tidewire_protocol::Code;
 
-use crate::{assets, error::Refusal, gateway::Shared, listener::Peer, publish, read};
+use crate::{assets, error::Refusal, gateway::Shared, listener::Peer, publish, read, ticket};
 
 /// The routes of the public port.
 pub(crate) fn routes(gateway: &Shared) -> Router {
@@ -24,6 +24,7 @@ pub(crate) fn routes(gateway: &Shared) -> Router {
             "/topics/{topic}/events",
             get(read::history).delete(read::forget),
         )
+        .route("/ticket", post(ticket::give))
         .route("/openapi.json", get(openapi))
         // One connection too many hears so. The transports say it in their own way.
         .route_layer(middleware::from_fn(room))

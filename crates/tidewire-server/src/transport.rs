@@ -19,7 +19,7 @@ use tidewire_protocol::{CloseReason, Code, Pattern, StartAt, SubscribeQuery};
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::{
-    auth::{Identity, bad_credentials},
+    auth::{Identity, Shown},
     error::Refusal,
     gateway::Shared,
     hooks,
@@ -61,16 +61,16 @@ impl Opening {
     /// Reads and checks what all transports read and check; rights come afterwards.
     pub(crate) fn read(
         gateway: &Shared,
-        headers: &HeaderMap,
+        shown: Shown<'_>,
         query: Option<&str>,
     ) -> Result<Self, Refusal> {
-        let identity = gateway.auth.identify(headers)?;
+        // Read before the ticket is taken: what is asked wrongly shall not use it up.
         let query =
             SubscribeQuery::parse(query.unwrap_or_default(), gateway.limits.topics_per_session)?;
-        if query.ticket.is_some() {
-            // This release gives no tickets, so none can be good.
-            return Err(bad_credentials());
-        }
+        let identity = match &query.ticket {
+            Some(ticket) => gateway.auth.take_ticket(ticket)?,
+            None => gateway.auth.identify(shown)?,
+        };
         if query.presence || query.presence_data.is_some() {
             return Err(Refusal::new(
                 Code::BadRequest,

@@ -8,6 +8,7 @@ pub(crate) mod key;
 pub(crate) mod publish;
 pub(crate) mod serve;
 pub(crate) mod subscribe;
+pub(crate) mod token;
 
 use std::{fs, path::PathBuf};
 
@@ -31,6 +32,8 @@ pub(crate) enum Command {
     Check(Flags),
     /// Make an API key and the entry for it
     Key(key::Arguments),
+    /// Make a token for development, or say what one may do with a token
+    Token(Box<token::Arguments>),
 }
 
 impl Default for Command {
@@ -59,7 +62,7 @@ pub(crate) struct Remote {
     /// Trust any certificate
     #[arg(long, conflicts_with = "ca")]
     insecure: bool,
-    /// API key
+    /// API key, or a JSON Web Token
     #[arg(long, env = "TIDEWIRE_TOKEN", hide_env_values = true)]
     token: Option<String>,
 }
@@ -86,7 +89,7 @@ impl Remote {
             ClientError::GaveUp { last, .. } if matches!(**last, ClientError::Unreachable(_)) => {
                 "is the gateway up? `tidewire serve` starts it"
             }
-            ClientError::Refused { status: 401, .. } => "give --token KEY or set TIDEWIRE_TOKEN",
+            ClientError::Refused { status: 401, .. } => "give --token TOKEN or set TIDEWIRE_TOKEN",
             _ => return anyhow::Error::new(error),
         };
         anyhow::anyhow!("{}: {error}; {hint}", self.url)

@@ -151,10 +151,11 @@ impl Config {
         if let Some(address) = open
             && self.auth.keys.is_empty()
             && self.auth.anonymous.is_none()
+            && self.auth.jwt.is_none()
         {
             bail!(
                 "{address} can be reached from other machines and nobody is authorized yet: \
-                 add a key (`tidewire key NAME` prints the entry) or say in [auth.anonymous] what everybody may do"
+                 add a key (`tidewire key NAME` prints the entry) or [auth.jwt], or say in [auth.anonymous] what everybody may do"
             );
         }
         if let Some(address) = self.admin

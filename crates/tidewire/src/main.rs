@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::command::{Command, Outcome, bench, check, key, publish, serve, subscribe};
+use crate::command::{Command, Outcome, bench, check, key, publish, serve, subscribe, token};
 
 /// One realtime push gateway: publish once, deliver over WebSocket, SSE and long-poll, resume on any of them.
 ///
@@ -33,6 +33,7 @@ async fn main() -> ExitCode {
         Command::Bench(arguments) => Box::pin(bench::run(*arguments)).await,
         Command::Check(flags) => check::run(&flags),
         Command::Key(arguments) => key::run(arguments),
+        Command::Token(arguments) => Box::pin(token::run(*arguments)).await,
     };
     match outcome {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -23,7 +23,7 @@ fn help_and_version_are_there() {
     let folder = TempDir::new().unwrap();
     let help = run(folder.path(), &["--help"]);
     assert!(help.status.success());
-    for command in ["serve", "publish", "subscribe", "check", "key"] {
+    for command in ["serve", "publish", "subscribe", "check", "key", "token"] {
         assert!(text(&help.stdout).contains(command), "{command}");
     }
     let version = run(folder.path(), &["--version"]);
@@ -238,7 +238,7 @@ fn a_key_is_made_with_the_entry_that_lets_it_in() {
     assert!(publish("orders.a", Some(key)).status.success());
     let told = |output: Output| text(&output.stderr).to_owned();
     assert!(told(publish("other", Some(key))).contains("forbidden"));
-    assert!(told(publish("orders.a", None)).contains("give --token KEY"));
+    assert!(told(publish("orders.a", None)).contains("give --token TOKEN"));
     assert!(told(publish("orders.a", Some("tw_wrong"))).contains("unauthorized"));
 }
 

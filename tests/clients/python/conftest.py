@@ -50,8 +50,8 @@ def start_gateway(tmp_path_factory):
     """Starts gateways with a configuration of their own; all are stopped at the end."""
     started: list[Gateway] = []
 
-    def start(engine: str = "memory", config: str = "") -> Gateway:
-        gateway = Gateway(tmp_path_factory.mktemp(engine), engine, config)
+    def start(engine: str = "memory", config: str = "", **more) -> Gateway:
+        gateway = Gateway(tmp_path_factory.mktemp(engine), engine, config, **more)
         started.append(gateway)
         return gateway.start()
 

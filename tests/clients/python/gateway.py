@@ -48,7 +48,12 @@ class Gateway:
     """A `tidewire serve` process on loopback, with its own data folder."""
 
     def __init__(
-        self, folder: Path, engine: str = "memory", config: str = "", log_to_pipe: bool = False
+        self,
+        folder: Path,
+        engine: str = "memory",
+        config: str = "",
+        log_to_pipe: bool = False,
+        environment: dict[str, str] | None = None,
     ):
         self.folder = folder
         self.engine = engine
@@ -57,6 +62,7 @@ class Gateway:
         self.listen = "127.0.0.1:0"
         self.url = self.admin = ""
         self._log_to_pipe = log_to_pipe
+        self._more_environment = environment or {}
         self._flags: list[str] = []
         if config:
             (folder / "tidewire.toml").write_text(config)
@@ -73,7 +79,7 @@ class Gateway:
             self._process = subprocess.Popen(
                 command,
                 cwd=self.folder,
-                env=_environment(),
+                env=_environment() | self._more_environment,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE if self._log_to_pipe else errors,
                 text=True,
@@ -143,13 +149,21 @@ class Gateway:
         fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def wait_for_sessions(self, count: int) -> None:
+        """Waits until that many sessions are open, held polls included."""
+        ends = time.monotonic() + DEADLINE_S
+        while f"\ntidewire_sessions {count}\n" not in self._metrics():
+            assert time.monotonic() < ends, f"never {count} sessions"
+
     def ends(self) -> Counter[int]:
         """How many sessions have ended with which close code."""
-        metrics = httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
         rows = re.findall(
-            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', metrics, re.MULTILINE
+            r'^tidewire_session_ends_total\{code="(\d+)"\} (\d+)', self._metrics(), re.MULTILINE
         )
         return Counter({int(code): int(count) for code, count in rows})
+
+    def _metrics(self) -> str:
+        return httpx.get(f"{self.admin}/metrics", timeout=DEADLINE_S, trust_env=False).text
 
     @property
     def host(self) -> str:
@@ -208,6 +222,12 @@ class Gateway:
     def head(self) -> str:
         """The cursor of now."""
         answer = self._publisher.get("/poll", params={"topic": "head.of.the.log"})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["cursor"]
+
+    def head_as(self, credentials: dict[str, str]) -> str:
+        """The same for somebody who may read `orders.a`, where not everybody may everything."""
+        answer = self._publisher.get("/poll", params={"topic": "orders.a"}, headers=credentials)
         assert answer.status_code == 200, answer.text
         return answer.json()["cursor"]
 

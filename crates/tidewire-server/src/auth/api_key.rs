@@ -66,7 +66,8 @@ impl Keys {
                     presence: key.presence.clone(),
                     forget: key.forget.clone(),
                 };
-                let rights = grants.rights(&key_subject(&key.name), &own, &key.roles);
+                let subject = key_subject(&key.name);
+                let rights = grants.rights(&subject, own.for_subject(&subject), &key.roles);
                 Ok((digest, Identity::of_key(&key.name, rights)))
             })
             .collect::<Result<_, _>>()?;

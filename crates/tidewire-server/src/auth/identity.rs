@@ -6,11 +6,6 @@
 //! with. Whether a topic exists makes no difference to the answer.
 //! Source: protocol section 7.
 
-#![expect(
-    dead_code,
-    reason = "tokens, which these facts are of, are the next step"
-)]
-
 use std::sync::Arc;
 
 use tidewire_protocol::{Code, Pattern, Topic};
@@ -135,7 +130,7 @@ impl Identity {
         }
     }
 
-    /// `jti` of a token.
+    /// `jti` of a token: kick and hooks name a token by it.
     pub(crate) fn token_id(&self) -> Option<&str> {
         self.0.token_id.as_deref()
     }

@@ -122,19 +122,19 @@ impl Grants {
 
     /// All that somebody with credentials may do: what they bring themselves, what everybody with credentials has, and
     /// what the roles give. A role that is not configured gives nothing.
-    pub(crate) fn rights(&self, subject: &str, own: &RoleConfig, roles: &[String]) -> Rights {
+    pub(crate) fn rights(&self, subject: &str, own: Rights, roles: &[String]) -> Rights {
         let named = roles.iter().filter_map(|name| self.roles.get(name));
-        [own, &self.authenticated]
+        [&self.authenticated]
             .into_iter()
             .chain(named)
             .map(|role| role.for_subject(subject))
-            .fold(Rights::default(), Rights::and)
+            .fold(own, Rights::and)
     }
 }
 
 impl RoleConfig {
     /// The rights that this gives to somebody.
-    fn for_subject(&self, subject: &str) -> Rights {
+    pub(super) fn for_subject(&self, subject: &str) -> Rights {
         let list = |patterns: &[GrantPattern]| -> Vec<Pattern> {
             let each = |pattern: &GrantPattern| pattern.for_subject(subject);
             patterns.iter().filter_map(each).collect()

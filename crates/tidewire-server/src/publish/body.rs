@@ -1,4 +1,4 @@
-//! The request around a publish: who sends it, under which key, and its body within bounds.
+//! The request around a publish: whether its sender may at all, under which key, and its body within bounds.
 //!
 //! Bound: `batch_max_bytes`, also when the body comes in chunks and says no length; `body_timeout` for all of it.
 //! Failure: 401 and 403 before a byte of the body is read; 413, 408, 415.
@@ -16,13 +16,12 @@ use tokio::time::timeout;
 
 use crate::{auth::Identity, error::Refusal, gateway::Gateway, limits::bytes};
 
-/// Who publishes; refused when that one may publish nowhere.
-pub(super) fn who_may(gateway: &Gateway, headers: &HeaderMap) -> Result<Identity, Refusal> {
-    let identity = gateway.auth.identify(headers)?;
-    if !identity.may_publish_anywhere() {
-        return Err(identity.refusal());
+/// Refuses somebody who may publish nowhere.
+pub(super) fn require_any_right(identity: &Identity) -> Result<(), Refusal> {
+    if identity.may_publish_anywhere() {
+        return Ok(());
     }
-    Ok(identity)
+    Err(identity.refusal())
 }
 
 /// The header `Idempotency-Key`.

@@ -3,7 +3,8 @@
 //! Shape: one read with a time limit, written as one JSON object. The server keeps nothing between two polls.
 //! Bound: `wait` and `limit` of the request, `delivery_max_bytes`.
 //! Failure: a read that fails is 503 `unavailable`, never an empty success. While draining a held poll answers at once,
-//! with its cursor. Whoever is kicked meanwhile gets 403, or 401 where his credentials were revoked.
+//! with its cursor. A token that expires meanwhile ends it with 401; whoever is kicked meanwhile gets 403, or 401 where
+//! his credentials were revoked.
 //! Source: protocol section 3.2.
 
 use std::time::Duration;
@@ -20,10 +21,15 @@ use http::{
     request::Parts,
 };
 use tidewire_bus::{Batch, SessionOptions};
-use tidewire_protocol::{CloseReason, Pattern, StartAt, encode_poll};
+use tidewire_protocol::{CloseReason, Code, Pattern, StartAt, encode_poll};
 
 use super::{Opening, Seat, Transport, options};
-use crate::{error::Refusal, gateway::Shared, listener::Peer};
+use crate::{
+    auth::{Expiry, Shown},
+    error::Refusal,
+    gateway::Shared,
+    listener::Peer,
+};
 
 /// A poll that may be held: all that is kept of its request.
 pub(crate) struct Held {
@@ -33,6 +39,7 @@ pub(crate) struct Held {
     start: StartAt,
     options: SessionOptions,
     wait: Duration,
+    expiry: Expiry,
 }
 
 /// `GET /poll`, as far as it can be served at once.
@@ -45,7 +52,7 @@ pub(crate) fn open(
     request: &Request,
 ) -> Result<Held, Box<Response>> {
     let opening =
-        Opening::read(gateway, request.headers(), request.uri().query()).map_err(refuse)?;
+        Opening::read(gateway, Shown::of(request), request.uri().query()).map_err(refuse)?;
     opening.require_topics().map_err(refuse)?;
     hold(gateway, peer, request.method(), opening)
 }
@@ -63,7 +70,8 @@ pub(crate) async fn serve_asked(gateway: Shared, peer: Peer, request: Parts) -> 
 
 async fn open_asked(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Held, Box<Response>> {
     let headers = &request.headers;
-    let mut opening = Opening::read(gateway, headers, request.uri.query()).map_err(refuse)?;
+    let mut opening =
+        Opening::read(gateway, Shown::of_parts(request), request.uri.query()).map_err(refuse)?;
     opening
         .query
         .require_topic()
@@ -115,6 +123,7 @@ fn hold(
             Method::HEAD => Duration::ZERO,
             _ => opening.query.wait,
         },
+        expiry: gateway.auth.expiry(&opening.identity),
         topics: opening.query.topics,
     })
 }
@@ -129,7 +138,7 @@ impl Held {
         }
         let read = tokio::select! {
             biased;
-            read = session.next_within(self.wait) => read,
+            read = session.next_within(self.expiry.within(self.wait)) => read,
             _ending = self.seat.entry().ended() => Ok(None),
         };
         // Looked at after the read: from the moment that he is kicked nobody gets anything.
@@ -137,6 +146,10 @@ impl Held {
             let refusal = self.seat.sent_away();
             self.seat.end(reason);
             return refusal.into_response();
+        }
+        if self.expiry.has_come() {
+            self.seat.end(CloseReason::TokenExpired);
+            return Refusal::new(Code::Unauthorized, "the token has expired").into_response();
         }
         let response = match read {
             Ok(Some(batch)) => {

@@ -26,6 +26,7 @@ use tidewire_protocol::{Bye, CloseReason, Code, Cursor, Hb, Hello, Retry, StartA
 
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
+    auth::{Expiry, Shown},
     drain::{millis, retry_ms},
     error::Refusal,
     gateway::Shared,
@@ -41,7 +42,15 @@ pub(crate) async fn serve(gateway: Shared, peer: Peer, request: Parts) -> Respon
 
 async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Response, Refusal> {
     let headers = &request.headers;
-    let mut opening = Opening::read(gateway, headers, request.uri.query())?;
+    let opening = Opening::read(gateway, Shown::of_parts(request), request.uri.query());
+    let mut opening = match opening {
+        Ok(opening) => opening,
+        // The keys of tokens are not there yet.
+        Err(refusal) if refusal.code() == Code::Unavailable => {
+            return come_back(headers, CloseReason::GoingAway, refusal);
+        }
+        Err(refusal) => return Err(refusal),
+    };
     if let Some(start) = last_event_id(headers)? {
         opening.query.start = Some(start);
     }
@@ -80,6 +89,7 @@ async fn opened(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Respon
         next: Next::Hello(hello),
         data_only: opening.query.format_data,
         skipped: Skipped::default(),
+        expiry: gateway.auth.expiry(&opening.identity),
         gateway: gateway.clone(),
         session,
         seat,
@@ -115,6 +125,7 @@ struct Stream {
     data_only: bool,
     /// What conflation left out since the last heartbeat.
     skipped: Skipped,
+    expiry: Expiry,
 }
 
 /// What the next chunk is.
@@ -152,17 +163,24 @@ impl Stream {
         let wait = due.map_or(heartbeat, |due| {
             due.saturating_duration_since(Instant::now())
         });
+        if self.expiry.has_come() {
+            return Err(CloseReason::TokenExpired);
+        }
         if wait.is_zero() {
             return Ok(self.heartbeat());
         }
         let read = tokio::select! {
             biased;
             reason = self.seat.entry().ended() => return Err(reason),
-            read = self.session.next_within(wait) => read,
+            read = self.session.next_within(self.expiry.within(wait)) => read,
         };
         // Looked at again after the read: from the moment that it is to end nothing is delivered.
         if let Some(reason) = self.seat.entry().ending() {
             return Err(reason);
+        }
+        if self.expiry.has_come() {
+            // What was read meanwhile is not delivered any more.
+            return Err(CloseReason::TokenExpired);
         }
         match read {
             // A long part of the log has nothing for this session: what it says is how far it is.

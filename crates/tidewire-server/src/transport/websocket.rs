@@ -32,7 +32,7 @@ use self::{
 };
 use super::{Opening, Seat, Transport, options, skipped::Skipped};
 use crate::{
-    auth::{Identity, rights::Rights},
+    auth::{Identity, Shown, rights::Rights},
     error::Refusal,
     gateway::Shared,
     limits::bucket::Bucket,
@@ -58,7 +58,7 @@ async fn opened(
     parts: &Parts,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let opening = Opening::read(gateway, &parts.headers, parts.uri.query())?;
+    let opening = Opening::read(gateway, Shown::of_parts(parts), parts.uri.query())?;
     let session = gateway.bus.open(options(gateway, &opening.query));
     let wanted = if gateway.hooks.is_some() && !peer.over_capacity {
         Box::pin(asked(gateway, peer, opening, session.id(), &parts.headers)).await?
@@ -180,6 +180,7 @@ impl Prepared {
             frames: Bucket::new(limits.frames_per_second, now),
             auth_deadline: must_prove.then(|| now + limits.auth_timeout),
             next_ping: now + limits.heartbeat,
+            expiry: self.gateway.auth.expiry(&self.identity),
             unanswered: 0,
             skipped: Skipped::default(),
             seat,

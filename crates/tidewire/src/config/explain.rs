@@ -155,7 +155,8 @@ fn known() -> Vec<String> {
 
 fn shown(path: &[String], value: &Value) -> String {
     let table = path.first().map_or("", String::as_str);
-    let is_secret = |key: &String| ["keys", "secret", "url"].contains(&key.as_str());
+    let is_secret =
+        |key: &String| ["keys", "hs256_secret", "secret", "url"].contains(&key.as_str());
     if ["auth", "hooks"].contains(&table) && path.iter().any(is_secret) {
         return "(hidden)".into();
     }
@@ -189,7 +190,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 23] = [
+const FORMS: [(&str, &str); 31] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -209,6 +210,20 @@ const FORMS: [(&str, &str); 23] = [
     ("poll_cache", A_DURATION),
     ("keep", A_DURATION),
     ("timeout", A_DURATION),
+    (
+        "roles",
+        "tables [auth.roles.NAME], and in a key a list of such names",
+    ),
+    ("hs256_secret", "a text of at least 16 bytes"),
+    ("public_key_file", "a path such as \"/etc/tidewire/id.pem\""),
+    (
+        "jwks_url",
+        "an address such as \"https://id.example.com/keys\"",
+    ),
+    ("leeway", A_DURATION),
+    ("jwks_refresh", A_DURATION),
+    ("jwks_pause", A_DURATION),
+    ("ticket_ttl", A_DURATION),
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),

@@ -59,14 +59,14 @@ fn the_subject_stands_in_configured_patterns_and_roles_add_up() {
     let roles = BTreeMap::from([("editor".to_owned(), role(&["drafts.>"]))]);
     let all = Grants::new(Some(&role(&["inbox.{sub}.>", "drafts.>"])), &roles).unwrap();
     let names = ["editor".to_owned(), "nobody-knows".to_owned()];
-    let rights = all.rights("u1", &role(&["own.a"]), &names);
+    let rights = all.rights("u1", role(&["own.a"]).for_subject("u1"), &names);
     assert_eq!(
         rights.subscribe,
         patterns(&["own.a", "inbox.u1.>", "drafts.>"])
     );
     // A subject that would be more than one level gives no such right.
     for wide in ["*", ">", "a.b", "", "$presence", "a b"] {
-        let rights = all.rights(wide, &RoleConfig::default(), &[]);
+        let rights = all.rights(wide, Rights::default(), &[]);
         assert_eq!(rights.subscribe, patterns(&["drafts.>"]), "{wide}");
     }
 }

@@ -3,7 +3,7 @@
 //! Shape: what the session has goes out, what the client sends is answered, in silence a heartbeat; one `select!`, one call
 //! for each arm.
 //! Unit: a tick is the earliest of: the next ping, the end of the silence, the time to tell what conflation left out, the
-//! deadline of the `auth` frame.
+//! deadline of the `auth` frame, the end of the token.
 //! Bound: one batch at a time; [`UNANSWERED_MAX`] pings.
 //! Failure: whatever ends the loop is an [`End`]; it is said where it can be, and counted.
 //! Source: protocol section 3.3; house style section 8.
@@ -23,7 +23,7 @@ use super::{
     socket::{End, Socket},
 };
 use crate::{
-    auth::Identity,
+    auth::{Expiry, Identity},
     drain::millis,
     error::Refusal,
     gateway::Shared,
@@ -43,6 +43,8 @@ pub(super) struct Connection {
     pub(super) waiting: Option<Waiting>,
     /// When an `auth` frame must have come, while one is needed.
     pub(super) auth_deadline: Option<Instant>,
+    /// When its token ends.
+    pub(super) expiry: Expiry,
     /// The allowance of frames.
     pub(super) frames: Bucket,
     pub(super) next_ping: Instant,
@@ -114,6 +116,7 @@ impl Connection {
     /// Everything that was ready, for one write.
     fn gather(&mut self, read: Result<Batch, ReadError>) -> Result<(), End> {
         self.require_open()?;
+        self.require_token()?;
         let batch = read.map_err(|error| {
             tracing::warn!(%error, "session cannot read");
             End::Say(CloseReason::GoingAway)
@@ -124,6 +127,14 @@ impl Connection {
         }
         self.feed(&batch.events);
         self.seat.delivered(&batch);
+        Ok(())
+    }
+
+    /// Asked before anything is delivered or done, because the wall clock may have been set.
+    pub(super) fn require_token(&self) -> Result<(), End> {
+        if self.expiry.has_come() {
+            return Err(End::Say(CloseReason::TokenExpired));
+        }
         Ok(())
     }
 
@@ -150,9 +161,9 @@ impl Connection {
 
     /// When there is something to do although nothing came.
     fn next_tick(&self) -> Instant {
+        let others = [self.auth_deadline, self.expiry.due()];
         let tick = self.next_heartbeat().min(self.next_ping);
-        self.auth_deadline
-            .map_or(tick, |deadline| tick.min(deadline))
+        others.into_iter().flatten().fold(tick, Instant::min)
     }
 
     /// After silence, and where conflation left something out also without it.
@@ -165,6 +176,8 @@ impl Connection {
     }
 
     async fn tick(&mut self) -> Result<(), End> {
+        self.require_token()?;
+        self.expiry.look_again();
         let now = Instant::now();
         let heartbeat = self.gateway.limits.heartbeat;
         if self.auth_deadline.is_some_and(|deadline| deadline <= now) {

@@ -25,6 +25,7 @@ impl Connection {
     pub(super) async fn heard(&mut self, heard: Result<Message, End>) -> Result<(), End> {
         let heard = heard?;
         self.require_open()?;
+        self.require_token()?;
         self.unanswered = 0;
         if self
             .frames
@@ -153,6 +154,7 @@ impl Connection {
     }
 
     async fn auth(&mut self, reference: Reference, token: &str) -> Result<(), End> {
+        self.gateway.auth.wait_for_key_of(token).await;
         let identity = match self.gateway.auth.identify_token(token) {
             Ok(identity) => identity,
             Err(refusal) => return self.refuse(&reference, &refusal).await,
@@ -169,6 +171,7 @@ impl Connection {
             Err(refusal) => return self.refuse(&reference, &refusal).await,
         };
         self.seat.identify(&identity);
+        self.expiry = self.gateway.auth.expiry(&identity);
         self.identity = identity;
         self.auth_deadline = None;
         // Rights narrow at once: what the new ones do not cover is delivered no longer.
@@ -176,8 +179,16 @@ impl Connection {
         lost.retain(|pattern| !self.identity.may_subscribe(pattern));
         self.session.unsubscribe(&lost);
         self.show_topics();
-        // An API key has no end, so there is no `expires`.
-        self.send(ServerFrame::done(reference.as_deref())).await?;
+        let ok = ServerFrame::Ok {
+            reference: reference.as_deref(),
+            cursor: None,
+            resumed: None,
+            id: None,
+            duplicate: false,
+            // An API key has no end.
+            expires: self.identity.expires().map(|at| at.saturating_mul(1000)),
+        };
+        self.send(ok).await?;
         match self.waiting.take() {
             Some(waiting) => self.subscribe_waiting(waiting.topics, waiting.start).await,
             None => Ok(()),
