@@ -216,7 +216,7 @@ impl Auth {
     /// Whose ticket this is. It is worth nothing afterwards.
     ///
     /// # Errors
-    /// 401: not known, used, too old, or its token is over.
+    /// 401: not known, used, too old, or its token is over or was revoked.
     pub(crate) fn take_ticket(&self, ticket: &str) -> Result<Identity, Refusal> {
         let identity = self.tickets.take(ticket, Instant::now());
         let identity = identity

@@ -31,7 +31,7 @@ use tidewire_bus::Append;
 use tidewire_protocol::{Code, Pattern, Payload};
 
 pub use self::config::{
-    ConnectHookConfig, HookSecret, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
+    ConnectHookConfig, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
 };
 pub(crate) use self::question::Client;
 use self::{

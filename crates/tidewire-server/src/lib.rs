@@ -64,7 +64,7 @@ pub use tls::{
     AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
 };
 pub use hooks::{
-    ConnectHookConfig, HookSecret, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
+    ConnectHookConfig, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
 };
 pub use revocation::RevocationsConfig;
 

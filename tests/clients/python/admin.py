@@ -29,14 +29,24 @@ def sessions(gateway: Gateway, **filters) -> list[dict]:
         filters["after"] = page["next"]
 
 
-def wait_for_sessions(gateway: Gateway, count: int, **filters) -> list[dict]:
-    """Waits until so many are in the list."""
+def wait_for_sessions(gateway: Gateway, count: int, topic: str = "", **filters) -> list[dict]:
+    """Waits until so many are in the list; with `topic` only those count that read it, or topics below it.
+
+    Sessions of an earlier test may still be on their way out.
+    """
     ends = time.monotonic() + DEADLINE_S
     while True:
         found = sessions(gateway, **filters)
+        if topic:
+            found = [row for row in found if is_below(topic, row)]
         if len(found) == count:
             return found
         assert time.monotonic() < ends, found
+
+
+def is_below(topic: str, row: dict) -> bool:
+    """Whether a session reads this topic or one below it."""
+    return any(each == topic or each.startswith(f"{topic}.") for each in row["topics"])
 
 
 def kick(gateway: Gateway, **whom) -> dict:

@@ -48,7 +48,7 @@ def opened(guarded):
 @pytest.mark.parametrize("transport", SESSIONS)
 def test_whoever_is_kicked_by_subject_gets_nothing_any_more(guarded, opened, topic, transport):
     session = opened(transport, topic, ANNA)
-    wait_for_sessions(guarded, 1, subject="key:anna")
+    wait_for_sessions(guarded, 1, topic, subject="key:anna")
     assert kick(guarded, subject="key:anna") == {"kicked": 1}
     guarded.publish(topic, "too late")
     events, end = session.end()
@@ -81,7 +81,8 @@ def test_the_list_shows_who_reads_what(guarded, opened, topic):
         name: opened(name, f"{topic}.{number}", BERT)
         for number, name in enumerate(["websocket", "sse", "poll"])
     }
-    rows = {row["transport"]: row for row in wait_for_sessions(guarded, 3, subject="key:bert")}
+    found = wait_for_sessions(guarded, 3, topic, subject="key:bert")
+    rows = {row["transport"]: row for row in found}
     assert set(rows) == set(known)
     for number, (name, session) in enumerate(known.items()):
         row = rows[name]
@@ -92,8 +93,9 @@ def test_the_list_shows_who_reads_what(guarded, opened, topic):
     socket = known["websocket"].socket
     socket.ask({"op": "subscribe", "topics": [f"{topic}.more.*"]})
     socket.ask({"op": "unsubscribe", "topics": [f"{topic}.0"]})
-    (row,) = sessions(guarded, subject="key:bert", transport="websocket")
+    (row,) = wait_for_sessions(guarded, 1, topic, transport="websocket")
     assert row["topics"] == [f"{topic}.more.*"]
+    wait_for_sessions(guarded, 3, subject="key:bert")
     assert kick(guarded, subject="key:bert") == {"kicked": 3}
 
 
@@ -108,6 +110,7 @@ def test_an_auth_frame_changes_whose_session_it_is(guarded, opened, topic):
 
 def test_pages_show_everybody_once(guarded, opened, topic):
     names = {opened("sse", topic, ANNA).session for _ in range(5)}
+    # All that there are: this asks for every page.
     wait_for_sessions(guarded, 5, subject="key:anna")
     for limit in (1, 2, 5, 1000):
         rows = sessions(guarded, subject="key:anna", limit=limit)

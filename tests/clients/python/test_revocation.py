@@ -6,7 +6,9 @@ Source: protocol, "The admin port"; hazards: its token does not come back where 
 import hashlib
 import json
 import signal
+import time
 
+import jwt
 import pytest
 from websockets.exceptions import InvalidStatus
 
@@ -18,7 +20,10 @@ from refusal import check
 
 SHOP, STOCK = "shop-key-0123456789", "stock-key-0123456789"
 
-CONFIG = "".join(
+TOKEN_SECRET = "for-tests-0123456789-0123456789-0123456789"
+ALL = {"subscribe": [">"], "publish": [">"]}
+
+CONFIG = f'[auth.jwt]\nhs256_secret = "{TOKEN_SECRET}"\n' + "".join(
     f"""
 [[auth.keys]]
 name = "{name}"
@@ -28,6 +33,12 @@ subscribe = [">"]
 """
     for name, key in [("shop", SHOP), ("stock", STOCK)]
 )
+
+
+def token(subject: str, **claims) -> str:
+    """A token that the gateway accepts."""
+    claims = {"sub": subject, "exp": int(time.time()) + 3600, "tidewire": ALL} | claims
+    return jwt.encode(claims, TOKEN_SECRET, algorithm="HS256")
 
 
 @pytest.fixture
@@ -168,3 +179,47 @@ def test_the_refusal_is_that_of_any_bad_credentials(guarded):
     for answer in answers:
         check(answer, "unauthorized")
     assert answers[0].content == answers[1].content
+
+
+def test_one_token_is_revoked_and_another_of_its_subject_lives(guarded, topic):
+    ends = int(time.time()) + 600
+    one, other = token("u1", jti="t1", exp=ends), token("u1", jti="t2")
+    first = SESSIONS["websocket"](guarded, topic, one)
+    second = SESSIONS["websocket"](guarded, topic, other)
+    assert {row["token"] for row in wait_for_sessions(guarded, 2, subject="u1")} == {"t1", "t2"}
+    done = kick(guarded, token="t1", revoke=True)
+    assert (done["kicked"], done["revocation"]["token"]) == (1, "t1")
+    # A minute after its end no gateway takes it, whatever its leeway.
+    assert done["revocation"]["until"] == ends + 60
+    event = guarded.publish(topic, "for the other")
+    assert first.end() == ([], 4004)
+    assert second.socket.take()["id"] == event
+    assert is_refused(guarded, one) and not is_refused(guarded, other)
+    restart(guarded)
+    assert is_refused(guarded, one) and not is_refused(guarded, other)
+
+
+def test_a_session_takes_only_its_own_token_along_where_that_has_an_id(guarded, topic):
+    session = SESSIONS["sse"](guarded, topic, token("u1", jti="t1"))
+    done = kick(guarded, session=session.session, revoke=True)
+    assert (done["kicked"], done["revocation"]["token"]) == (1, "t1")
+    assert session.end() == ([], 4004)
+    assert not is_refused(guarded, token("u1", jti="t2"))
+
+
+def test_a_subjects_later_tokens_are_good(guarded):
+    now = int(time.time())
+    since = kick(guarded, subject="u1", revoke=True)["revocation"]["since"]
+    assert is_refused(guarded, token("u1"))
+    assert is_refused(guarded, token("u1", iat=now))
+    assert is_refused(guarded, token("u1", iat=since))
+    assert not is_refused(guarded, token("u1", iat=since + 1))
+    assert not is_refused(guarded, token("u2", iat=now))
+
+
+def test_a_ticket_of_a_revoked_token_is_worth_nothing(guarded):
+    good = token("u1", jti="t1")
+    with guarded.client() as client:
+        ticket = client.post("/ticket", headers=bearer(good)).json()["ticket"]
+        kick(guarded, token="t1", revoke=True)
+        check(client.get("/poll", params={"topic": "a", "ticket": ticket}), "unauthorized")

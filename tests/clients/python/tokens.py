@@ -58,11 +58,12 @@ def sealed(headers: dict, payload: str, key=SECRET, algorithm: str = "HS256") ->
     return f"{head}.{payload}.{b64(signature)}"
 
 
-def hmac_sealed(key: bytes, **more) -> str:
-    """HS256 with bytes that PyJWT would not take for a secret."""
-    head = b64(json.dumps({"typ": "JWT", "alg": "HS256"}).encode())
+def hmac_sealed(key: bytes, algorithm: str = "HS256", **more) -> str:
+    """HS256, HS384 or HS512 with bytes that PyJWT would not take for a secret of it."""
+    head = b64(json.dumps({"typ": "JWT", "alg": algorithm}).encode())
     message = f"{head}.{b64(json.dumps(claims(**more)).encode())}"
-    return f"{message}.{b64(hmac.new(key, message.encode(), hashlib.sha256).digest())}"
+    digest = getattr(hashlib, algorithm.replace("HS", "sha"))
+    return f"{message}.{b64(hmac.new(key, message.encode(), digest).digest())}"
 
 
 def public_pem(algorithm: str) -> bytes:

@@ -31,11 +31,14 @@ use url::Url;
 use super::{
     answer::{Answer, BadAnswer},
     breaker::Breaker,
-    config::{HookSecret, HooksConfig},
+    config::HooksConfig,
     signature,
     target::Targets,
 };
-use crate::{config::ConfigError, drain::spread};
+use crate::{
+    config::{ConfigError, Secret},
+    drain::spread,
+};
 
 /// Why there is no answer. The backend's fault, or the network's.
 #[derive(Debug, thiserror::Error)]
@@ -102,7 +105,7 @@ impl Backend {
 #[derive(Debug)]
 pub(super) struct Caller {
     client: Client,
-    secret: HookSecret,
+    secret: Secret,
     timeout: Duration,
     retries: u32,
     retry_pause: Duration,
@@ -118,7 +121,7 @@ impl Caller {
     /// The certificates to trust cannot be used.
     pub(super) fn new(
         config: &HooksConfig,
-        secret: HookSecret,
+        secret: Secret,
         answer_max_bytes: usize,
     ) -> Result<Self, ConfigError> {
         let client = Client::builder()
@@ -186,7 +189,7 @@ impl Caller {
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs());
-        let signature = signature::sign(self.secret.as_bytes(), seconds, question);
+        let signature = signature::sign(self.secret.expose().as_bytes(), seconds, question);
         let request = self
             .client
             .post(url.clone())

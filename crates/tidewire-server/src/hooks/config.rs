@@ -5,7 +5,7 @@
 //! Failure: a value that cannot work is refused at the start and named; the secret is never shown.
 //! Source: protocol document, "Hooks".
 
-use std::{fmt, net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{net::IpAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use tidewire_protocol::Pattern;
 use url::{Host, Url};
 
 use super::target::Targets;
-use crate::config::ConfigError;
+use crate::config::{ConfigError, Secret};
 
 /// Questions to the user's backend: `[hooks]`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +22,7 @@ pub struct HooksConfig {
     /// Signs each question: HMAC-SHA256, in `Tidewire-Signature`. At least 16 characters. Default none; needed where any
     /// hook has a `url`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub secret: Option<HookSecret>,
+    pub secret: Option<Secret>,
     /// Time for one attempt, from the connection to the last byte of the answer, and for the wait for a place. Default
     /// 2 s. Later: the attempt has failed.
     #[serde(with = "humantime_serde")]
@@ -142,35 +142,6 @@ pub enum OnFailure {
     Allow,
 }
 
-/// The key under which questions are signed. It is shown nowhere: printed and written out it is a word in its place.
-#[derive(Clone, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
-pub struct HookSecret(String);
-
-impl HookSecret {
-    /// Takes the key itself.
-    #[must_use]
-    pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for HookSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(HIDDEN)
-    }
-}
-
-impl Serialize for HookSecret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
-    }
-}
-
 impl HooksConfig {
     /// Refuses values with which no hook could work.
     pub(crate) fn check(&self) -> Result<(), ConfigError> {
@@ -185,7 +156,10 @@ impl HooksConfig {
     fn check_secret(&self) -> Result<(), ConfigError> {
         let urls = [&self.connect.url, &self.subscribe.url, &self.publish.url];
         let is_needed = urls.into_iter().any(Option::is_some);
-        let length = self.secret.as_ref().map_or(0, |secret| secret.0.len());
+        let length = self
+            .secret
+            .as_ref()
+            .map_or(0, |secret| secret.expose().len());
         if length < SECRET_MIN_BYTES && (is_needed || self.secret.is_some()) {
             let accepted = "at least 16 random characters that the backend knows too";
             return Err(ConfigError::new("hooks.secret", HIDDEN, accepted));
