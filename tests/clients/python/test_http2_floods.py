@@ -197,14 +197,15 @@ def impatient(start_gateway) -> Gateway:
     return start_gateway("memory", limits)
 
 
+@pytest.mark.parametrize("window", [0, 1])
 @pytest.mark.parametrize(
     "target", ["/topics/{}/events", "/poll?topic={}&after=start", "/sse?topic={}&after=start"]
 )
-def test_an_answer_that_is_let_through_by_no_window_is_given_up(impatient, topic, target):
+def test_an_answer_that_is_let_through_by_no_window_is_given_up(impatient, topic, target, window):
     impatient.publish_all([{"topic": topic, "data": "x" * 60_000}] * 16)
     path = target.format(topic)
     ends = impatient.ends()
-    with RawHttp2(impatient, setting(4, 0)) as connection:
+    with RawHttp2(impatient, setting(4, window)) as connection:
         before = impatient.resident_bytes()
         block = request(impatient.listen, path)
         streams = range(1, 200, 2)
