@@ -2,7 +2,8 @@
 //!
 //! Shape: a request becomes an [`Opening`] (who, what, from where) or a refusal; a [`Seat`] is what a session takes up
 //! while it lasts. Each transport below turns the batches of its session into its own bytes and knows nothing else.
-//! Bound: `sessions_per_address`, `sessions_total`, `sessions_per_subject`, `topics_per_session`, `delivery_max_events`, `delivery_max_bytes`.
+//! Bound: `sessions_per_address`, `sessions_total`, `sessions_per_subject`, `topics_per_session`, `delivery_max_events`,
+//! `delivery_max_bytes`.
 //! Failure: every session ends through [`Seat::end`] with one close reason, or is dropped with its connection.
 //! Source: protocol section 3; architecture, "The one idea".
 

@@ -19,7 +19,7 @@ STRANGER = "127.0.0.2"
 
 @pytest.fixture(scope="module")
 def forwarding(start_gateway):
-    """Two sessions and five publishes a second for one address; three connections from one."""
+    """Two sessions and one publish a second for one address; three connections from one."""
     return start_gateway(
         "memory",
         """
@@ -27,7 +27,7 @@ def forwarding(start_gateway):
         trusted_proxies = ["127.0.0.1/32"]
 
         [limits]
-        publishes_per_second = 5
+        publishes_per_second = 1
         sessions_per_address = 2
         connections_per_address = 3
         """,

@@ -189,7 +189,7 @@ const A_DURATION: &str = "a duration such as \"15s\"";
 const SOME_PATTERNS: &str = "a list of topics and patterns such as [\"orders.>\"]";
 
 /// Keys whose form the reader would not word well.
-const FORMS: [(&str, &str); 31] = [
+const FORMS: [(&str, &str); 34] = [
     (
         "listen",
         "an address with its port such as \"127.0.0.1:8443\", or a list of them",
@@ -226,6 +226,15 @@ const FORMS: [(&str, &str); 31] = [
     ("max_age", A_DURATION),
     ("heartbeat", A_DURATION),
     ("hsts", A_DURATION),
+    ("reload_interval", A_DURATION),
+    (
+        "redirect_listen",
+        "an address with its port such as \"0.0.0.0:80\"",
+    ),
+    (
+        "trusted_proxies",
+        "a list of networks and addresses such as [\"10.0.0.0/8\"]",
+    ),
     ("idempotency_window", A_DURATION),
     ("flush_interval", A_DURATION),
     ("commit_max_wait", A_DURATION),
