@@ -263,6 +263,7 @@ mod tests {
     fn peer() -> Peer {
         Peer {
             address: ([192, 0, 2, 7], 1).into(),
+            is_proxy: false,
             secure: true,
             over_capacity: false,
             too_slow: Arc::default(),
