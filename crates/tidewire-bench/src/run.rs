@@ -98,10 +98,6 @@ impl<'a> Stage<'a> {
             _ => Gate::open(plan.load.publishers),
         };
         let board = Arc::new(Board::new(plan.groups.len(), plan.streams(), gate));
-        let publishers = match plan.publishes() {
-            true => Some(Publishers::start(&board, plan)?),
-            false => None,
-        };
         let count = shares.len();
         let mut workers = Vec::new();
         for (groups, own) in shares {
@@ -120,7 +116,7 @@ impl<'a> Stage<'a> {
             watch,
             board,
             workers,
-            publishers,
+            publishers: None,
             audience,
             began_unix_seconds,
             before,
@@ -160,7 +156,9 @@ impl<'a> Stage<'a> {
             });
         }
         self.connect_seconds = self.board.now() as f64 / 1e9;
-        if self.publishers.is_some() {
+        if self.plan.publishes() {
+            // Only now: a gateway closes a connection on which nothing is asked for as long as a slow ramp takes.
+            self.publishers = Some(Publishers::start(&self.board, self.plan)?);
             let ready = self.wait("connecting", PUBLISHER_TIMEOUT, |board| {
                 board.publishers_ready.load(Relaxed) == publishers
             })?;

@@ -41,6 +41,17 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     shuttle::future::spawn(task);
 }
 
+/// Waits. Shuttle has no time: there it lets others go on.
+pub(crate) async fn sleep(time: std::time::Duration) {
+    #[cfg(not(feature = "shuttle"))]
+    tokio::time::sleep(time).await;
+    #[cfg(feature = "shuttle")]
+    {
+        let _ = time;
+        yield_now().await;
+    }
+}
+
 /// How many tasks run at the same time.
 pub(crate) fn workers() -> usize {
     #[cfg(not(feature = "shuttle"))]

@@ -72,6 +72,7 @@ fn gateway(places: &Places, folder: &Path, address: SocketAddr, engine: &str) ->
         .arg(places.key())
         .env("TIDEWIRE_LOG", "warn")
         .env("TIDEWIRE_LIMITS__PUBLISHES_PER_SECOND", "1000000")
+        .env("TIDEWIRE_LIMITS__FRAMES_PER_SECOND", "1000000")
         .env("TIDEWIRE_LIMITS__CONNECTIONS_PER_ADDRESS", "20000")
         .env("TIDEWIRE_LIMITS__SESSIONS_PER_ADDRESS", "20000");
     command

@@ -3,13 +3,16 @@
 //! take a part of them each in turn, so that the log goes on and every core has its share.
 //! Unit: a part is [`PART_MAX`] keys.
 //! Bound: one wave at a time, with no more tasks than there are workers. What is applied meanwhile gathers for one
-//! more wave after it.
+//! more wave after it, and that one comes after a rest twice as long as the wave took, at most [`REST_MAX`]: what a
+//! session writes in one go is cheaper the more it is.
 //! Failure: nobody is missed: a wave begins after its event was applied, and passes every key. Whoever comes in behind
 //! it reads after he has come.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use slab::Slab;
+use tokio::time::Instant;
 
 use crate::session::woken::Woken;
 use crate::sync::{self, Mutex, lock};
@@ -32,12 +35,23 @@ struct Room {
 
 #[derive(Debug, Default)]
 struct Wave {
-    /// 0: there is none.
+    /// 0: there is none. The last task stays during the rest.
     tasks: usize,
     /// The key where the next part begins.
     next: usize,
     /// Something was applied since it began.
     again: bool,
+    began: Option<Instant>,
+}
+
+/// What a task of a wave does next.
+enum Step {
+    /// Wakes the part that it has taken.
+    Wake,
+    /// Lets events gather, then begins the next wave.
+    Rest(Duration),
+    /// Ends.
+    End,
 }
 
 /// Where an interval between two wake-ups is asked for; see [`crate::log::flush`].
@@ -115,15 +129,25 @@ impl Subscribers {
     /// One task of a wave.
     async fn wake_parts(self: Arc<Self>) {
         let mut part = Vec::new();
-        while self.take_part(&mut part) {
-            wake_all(&mut part);
-            // Who was woken goes first: so the next wave finds them where this one has brought them.
-            sync::yield_now().await;
+        loop {
+            match self.take_part(&mut part) {
+                Step::Wake => {
+                    wake_all(&mut part);
+                    // Who was woken goes first: so the next wave finds them where this one has brought them.
+                    sync::yield_now().await;
+                }
+                Step::Rest(rest) => {
+                    sync::sleep(rest).await;
+                    let tasks = lock(&self.room).begin_wave();
+                    return self.run_wave(tasks);
+                }
+                Step::End => return,
+            }
         }
     }
 
-    /// The next part. `false`: there is none, and this task is over.
-    fn take_part(self: &Arc<Self>, part: &mut Part) -> bool {
+    /// The next part, or what is to be done where there is none.
+    fn take_part(&self, part: &mut Part) -> Step {
         let mut guard = lock(&self.room);
         let room = &mut *guard;
         let (from, end) = (room.wave.next, room.sessions.capacity());
@@ -131,15 +155,14 @@ impl Subscribers {
             room.wave.next = end.min(from + PART_MAX);
             let sessions = (from..room.wave.next).filter_map(|key| room.sessions.get(key));
             part.extend(sessions.cloned());
-            return true;
+            return Step::Wake;
+        }
+        if room.wave.tasks == 1 && room.wave.again {
+            let took = room.wave.began.map_or(Duration::ZERO, |at| at.elapsed());
+            return Step::Rest((took * 2).min(REST_MAX));
         }
         room.wave.tasks -= 1;
-        if room.wave.tasks == 0 && room.wave.again {
-            let tasks = room.begin_wave();
-            drop(guard);
-            self.run_wave(tasks);
-        }
-        false
+        Step::End
     }
 }
 
@@ -152,6 +175,7 @@ impl Room {
             tasks,
             next: 0,
             again: false,
+            began: Some(Instant::now()),
         };
         tasks
     }
@@ -163,6 +187,9 @@ fn wake_all(part: &mut Part) {
     }
 }
 
+/// The longest rest between two waves: so much later an event comes at most, and only where events come faster than
+/// they can be handed out.
+const REST_MAX: Duration = Duration::from_millis(20);
 /// Sessions that are woken in one go. Half of what a worker's own queue takes, so that it mostly has room.
 const PART_MAX: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
 
