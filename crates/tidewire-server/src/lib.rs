@@ -58,15 +58,15 @@ pub use config::{
     AnonymousConfig, AuthConfig, ConfigError, HttpConfig, JwtConfig, KeyConfig, RoleConfig, Secret,
     ServerConfig,
 };
-pub use limits::{LimitsConfig, descriptors::raise_open_files};
-pub use proxy::ForwardedHeader;
-pub use tls::{
-    AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
-};
 pub use hooks::{
     ConnectHookConfig, HooksConfig, OnFailure, PublishHookConfig, SubscribeHookConfig,
 };
+pub use limits::{LimitsConfig, descriptors::raise_open_files};
+pub use proxy::ForwardedHeader;
 pub use revocation::RevocationsConfig;
+pub use tls::{
+    AcmeConfig, ClientCert, ClientCertificates, Reload, Tls, TlsConfig, TlsError, TlsOptions,
+};
 
 use crate::{
     front::Front,

@@ -70,7 +70,8 @@ pub(crate) async fn serve_asked(gateway: Shared, peer: Peer, request: Parts) -> 
 
 async fn open_asked(gateway: &Shared, peer: &Peer, request: &Parts) -> Result<Held, Box<Response>> {
     let headers = &request.headers;
-    let mut opening = Opening::read(gateway, Shown::of_parts(request), request.uri.query()).map_err(refuse)?;
+    let mut opening =
+        Opening::read(gateway, Shown::of_parts(request), request.uri.query()).map_err(refuse)?;
     opening
         .query
         .require_topic()

@@ -155,7 +155,8 @@ fn known() -> Vec<String> {
 
 fn shown(path: &[String], value: &Value) -> String {
     let table = path.first().map_or("", String::as_str);
-    let is_secret = |key: &String| ["keys", "hs256_secret", "secret", "url"].contains(&key.as_str());
+    let is_secret =
+        |key: &String| ["keys", "hs256_secret", "secret", "url"].contains(&key.as_str());
     if ["auth", "hooks"].contains(&table) && path.iter().any(is_secret) {
         return "(hidden)".into();
     }
