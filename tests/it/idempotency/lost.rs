@@ -19,7 +19,7 @@ async fn an_answer_that_was_lost_is_given_again() {
         let mut gateway = Executable::start(folder.path(), Engine::Disk, "127.0.0.1:0").await;
         let address = gateway.address().to_owned();
         let proxy = proxy(&address).await;
-        let client = Client::builder(&url(&proxy)).ca_pem(gateway.certificate());
+        let client = Client::builder(url(&proxy)).ca_pem(gateway.certificate());
         let client = client.build().unwrap();
         let single = |data: i64| NewEvent::json("n", &data).unwrap();
         // Its connection is open before an answer is lost.
