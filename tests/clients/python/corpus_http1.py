@@ -123,7 +123,7 @@ HEADERS = [
     good("bytes beyond ASCII as credentials", get(b"Authorization: Bearer \xff\xfe"), 401),
     good("two credentials", get(b"Authorization: Bearer a\r\nAuthorization: Bearer b"), 401),
     good("a forwarded Host that is another", get(b"X-Forwarded-Host: evil.example"), 200),
-    good("an upgrade to HTTP/2 in plain text", get(b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings"), 200),
+    bad("an upgrade to HTTP/2 in plain text", get(b"Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\nConnection: Upgrade, HTTP2-Settings"), 200),
 ]  # fmt: skip
 
 BODIES = [

@@ -161,7 +161,8 @@ impl Framing {
             (State::Size | State::SizeSpace, b' ' | b'\t') => State::SizeSpace,
             (State::Size | State::SizeSpace, b';') => State::Extension,
             (State::Size | State::SizeSpace | State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, b'\n') => return None,
+            // hyper refuses this itself, and takes a NUL there.
+            (State::Extension, b'\n') => State::Off,
             (State::Extension, _) => State::Extension,
             (State::SizeLf, b'\n') if self.left == 0 => State::TrailerStart,
             (State::SizeLf, b'\n') => State::Data,
