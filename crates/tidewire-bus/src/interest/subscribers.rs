@@ -195,6 +195,8 @@ const PART_MAX: usize = if cfg!(feature = "shuttle") { 1 } else { 128 };
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::{advance, sleep};
+
     use super::*;
 
     fn crowd(sessions: usize) -> (Arc<Subscribers>, Vec<Arc<Woken>>) {
@@ -240,6 +242,23 @@ mod tests {
         subscribers.wake(&mut part);
         subscribers.wake(&mut part);
         assert!(!all[0].is_set(), "not before this wave is over");
+        until_over(&subscribers).await;
+        assert_eq!(woken(&all), 3 * PART_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_wave_comes_after_a_rest_twice_as_long_as_this_one() {
+        let (subscribers, all) = crowd(3 * PART_MAX);
+        let mut part = Part::new();
+        subscribers.wake(&mut part);
+        tokio::task::yield_now().await;
+        all[0].clear();
+        subscribers.wake(&mut part);
+        // This wave takes 5 ms.
+        advance(Duration::from_millis(5)).await;
+        sleep(Duration::from_millis(9)).await;
+        assert!(!all[0].is_set(), "the rest is not over");
+        sleep(Duration::from_millis(3)).await;
         until_over(&subscribers).await;
         assert_eq!(woken(&all), 3 * PART_MAX);
     }
