@@ -56,5 +56,6 @@ fn reader(
     })
 }
 
-const REST_BYTES: usize = 256 << 10;
+/// Twice what a body may have by default: who sends somewhat too much has sent all of it before the answer.
+const REST_BYTES: usize = 2 << 20;
 const REST_TIME: Duration = Duration::from_secs(2);
