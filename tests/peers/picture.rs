@@ -188,13 +188,13 @@ const LEFT: f64 = 20.0;
 const TOP: f64 = 54.0;
 const BOTTOM: f64 = 28.0;
 const GUTTER: f64 = 30.0;
-const PANEL_WIDTH: f64 = 510.0;
+const PANEL_WIDTH: f64 = 550.0;
 const PANEL_HEAD: f64 = 40.0;
 /// Ticks, and a space.
 const PANEL_FOOT: f64 = 34.0;
 const ROW: f64 = 22.0;
 const BAR: f64 = 14.0;
-const NAME_WIDTH: f64 = 185.0;
+const NAME_WIDTH: f64 = 225.0;
 /// What is left of the panel holds the value.
 const BAR_WIDTH: f64 = 225.0;
 /// A value below this is drawn as this, on a logarithmic scale.
