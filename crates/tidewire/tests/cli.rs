@@ -182,6 +182,13 @@ fn a_log_without_its_mark_goes_on_in_a_new_epoch_and_says_so() {
 }
 
 #[test]
+fn an_echo_that_is_left_on_is_told_in_the_log() {
+    let gateway = Gateway::start(&["--conformance-echo"]);
+    let told = gateway.running.told("/echo");
+    assert!(told.contains("WARN"), "{told}");
+}
+
+#[test]
 fn check_prints_what_is_in_force_and_hides_digests() {
     let folder = TempDir::new().unwrap();
     let digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";

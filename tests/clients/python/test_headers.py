@@ -1,6 +1,6 @@
 """The headers that protect an answer, on every route and every status.
 
-Source: hazards part 1 rows 2, 23 and 33; HTML, "Content Security Policy".
+Source: hazards part 1 rows 2, 17, 23 and 33; HTML, "Content Security Policy".
 """
 
 import re
@@ -64,6 +64,19 @@ def test_an_event_stream_is_protected_and_is_kept_by_nobody(http):
         assert answer.status_code == 200
         check_protected(answer)
         assert "no-store" in answer.headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/sse?topic={}&last=1", "/poll?topic={}&last=1", "/topics/{}/events", "/topics/{}"],
+)
+def test_what_holds_events_is_never_compressed(http, gateway, topic, target):
+    """The length of a compressed answer tells what stands beside a secret."""
+    gateway.publish(topic, "a" * 10_000)
+    asked = {"Accept-Encoding": "gzip, br, zstd"}
+    with http.stream("GET", target.format(topic), headers=asked) as answer:
+        assert answer.status_code == 200
+        assert "content-encoding" not in answer.headers
 
 
 def test_every_file_of_the_page_has_a_strict_policy(http):

@@ -199,10 +199,19 @@ def impatient(start_gateway) -> Gateway:
 
 @pytest.mark.parametrize("window", [0, 1])
 @pytest.mark.parametrize(
-    "target", ["/topics/{}/events", "/poll?topic={}&after=start", "/sse?topic={}&after=start"]
+    ("target", "events", "event_bytes"),
+    [
+        ("/topics/{}/events", 16, 60_000),
+        ("/poll?topic={}&after=start", 16, 60_000),
+        ("/sse?topic={}&after=start", 16, 60_000),
+        # All of it would fit into one frame.
+        ("/topics/{}/events", 1, 10_000),
+    ],
 )
-def test_an_answer_that_is_let_through_by_no_window_is_given_up(impatient, topic, target, window):
-    impatient.publish_all([{"topic": topic, "data": "x" * 60_000}] * 16)
+def test_an_answer_that_is_let_through_by_no_window_is_given_up(
+    impatient, topic, target, events, event_bytes, window
+):
+    impatient.publish_all([{"topic": topic, "data": "x" * event_bytes}] * events)
     path = target.format(topic)
     ends = impatient.ends()
     with RawHttp2(impatient, setting(4, window)) as connection:

@@ -6,7 +6,8 @@
 //! Shape: [`Outflow`] is the body of an answer, in pieces; [`Streams`] runs the task of each stream. The body notes how it
 //! was left when the task was polled last: with nothing to write, or with a piece that did not go out.
 //! Unit: bytes; one timer, and only while a piece waits.
-//! Bound: `write_timeout` without a piece taken; [`PIECE_BYTES`], which is also what may be left in the library's buffer.
+//! Bound: `write_timeout` without a piece taken; [`PIECE_BYTES`]; [`LAST_BYTES`] for each of the connection's streams, which
+//! may be left in the library's buffer.
 //! Failure: the stream is reset and what it held is freed; the other streams go on.
 //! Source: hazards part 1 rows 14 and 18; CVE-2019-9511 and 9517.
 
@@ -40,7 +41,12 @@ impl Outflow {
     }
 
     fn piece(&mut self, mut chunk: Bytes) -> Frame<Bytes> {
-        self.rest = chunk.split_off(chunk.len().min(PIECE_BYTES));
+        let size = match chunk.len() {
+            more if more > PIECE_BYTES => PIECE_BYTES,
+            more if more > LAST_BYTES && self.body.is_end_stream() => more - LAST_BYTES,
+            last => last,
+        };
+        self.rest = chunk.split_off(size);
         LEFT.set(Left::WithPiece);
         Frame::data(chunk)
     }
@@ -163,8 +169,11 @@ thread_local! {
     static LEFT: Cell<Left> = const { Cell::new(Left::Alone) };
 }
 
-/// One frame. A longer piece could stay in the library's buffer, where nobody looks at it.
+/// One frame.
 const PIECE_BYTES: usize = 16 * 1024;
+/// The end of an answer, by itself: with it the task of the stream is over, and what the client does not take stays with
+/// the library, where nobody looks at it, until the connection ends.
+const LAST_BYTES: usize = 1024;
 
 #[cfg(test)]
 mod tests {
@@ -197,8 +206,20 @@ mod tests {
             total += piece.len();
         }
         assert_eq!(total, chunks.iter().sum::<usize>());
-        let known = Outflow::new(Body::from(vec![7; 3 * PIECE_BYTES]));
-        assert_eq!(known.size_hint().exact(), Some(3 * PIECE_BYTES as u64));
+        for size in [0, 1, LAST_BYTES + 1, PIECE_BYTES + 1, 3 * PIECE_BYTES] {
+            let mut known = Outflow::new(Body::from(vec![7; size]));
+            assert_eq!(known.size_hint().exact(), Some(size as u64));
+            let (mut total, mut last) = (0, 0);
+            while let Some(frame) = known.frame().await {
+                last = frame.unwrap().into_data().unwrap().len();
+                total += last;
+                assert_eq!(known.size_hint().exact(), Some((size - total) as u64));
+            }
+            assert!(
+                total == size && last <= LAST_BYTES,
+                "{size}: {total}, {last}"
+            );
+        }
     }
 
     #[tokio::test]
@@ -219,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn each_piece_that_is_taken_begins_the_time_anew() {
         pause();
-        let mut body = Outflow::new(Body::from(vec![7; 9 * PIECE_BYTES]));
+        let mut body = Outflow::new(Body::from(vec![7; 8 * PIECE_BYTES + LAST_BYTES]));
         let (taken, mut take) = tokio::sync::mpsc::channel(9);
         let mut task = watched(async move {
             while body.frame().await.is_some() {

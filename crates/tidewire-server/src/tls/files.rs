@@ -133,3 +133,24 @@ fn refuse_readable_key(_path: &Path) -> Result<(), TlsError> {
 pub(super) const HTTP_ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 #[cfg(unix)]
 const READ_BY_OTHERS: u32 = 0o004;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_refused_and_one_of_a_group_is_not() {
+        let key = tempfile::NamedTempFile::new().unwrap();
+        for (mode, is_refused) in [(0o600, false), (0o640, false), (0o644, true), (0o604, true)] {
+            fs::set_permissions(key.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let refused = refuse_readable_key(key.path());
+            assert_eq!(
+                matches!(refused, Err(TlsError::ReadableKey { .. })),
+                is_refused,
+                "{mode:o}: {refused:?}"
+            );
+        }
+    }
+}
