@@ -320,10 +320,13 @@ const NO_KEYS_PAUSE: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use http::HeaderValue;
     use tidewire_protocol::Topic;
 
-    use super::*;
-    use crate::config::AnonymousConfig;
+    use super::{identity::TokenFacts, *};
+    use crate::config::{AnonymousConfig, KeyConfig};
 
     fn pattern(text: &str) -> Pattern {
         Pattern::parse(text).unwrap()
@@ -373,6 +376,52 @@ mod tests {
                 .is_err()
         );
         assert!(!identity.may_publish(&topic("public.a")));
+    }
+
+    #[test]
+    fn a_good_key_counts_as_a_bearer_and_once_only() {
+        let config = AuthConfig {
+            keys: vec![KeyConfig {
+                name: "shop".into(),
+                sha256: "8254c329a92850f6d539dd376f4816ee2764517da5e0235514af433164480d7a".into(),
+                ..KeyConfig::default()
+            }],
+            ..AuthConfig::default()
+        };
+        let auth = Auth::new(&config, true).unwrap();
+        for (shown, is_good) in [
+            (&["Bearer k"][..], true),
+            (&["bearer k"], true),
+            (&["Basic k"], false),
+            (&["k"], false),
+            (&["Bearer k", "Bearer k"], false),
+            (&["Bearer k", "Bearer other"], false),
+        ] {
+            let mut request = Request::new(());
+            for value in shown {
+                let value = HeaderValue::from_static(value);
+                request.headers_mut().append(AUTHORIZATION, value);
+            }
+            let identity = auth.identify(Shown::of(&request));
+            assert_eq!(identity.is_ok_and(|one| one.is_key()), is_good, "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn a_ticket_is_worth_nothing_once_the_token_that_bought_it_is_over() {
+        let auth = Auth::new(&AuthConfig::default(), true).unwrap();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        for (expires, is_good) in [(now.as_secs() + 60, true), (now.as_secs() - 1, false)] {
+            let facts = TokenFacts {
+                subject: "u1".into(),
+                token_id: None,
+                issued: None,
+                expires,
+            };
+            let buyer = Identity::of_token(facts, Rights::default());
+            let ticket = auth.tickets().give(&buyer, Instant::now()).unwrap();
+            assert_eq!(auth.take_ticket(&ticket).is_ok(), is_good);
+        }
     }
 
     #[test]

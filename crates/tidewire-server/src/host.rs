@@ -55,10 +55,10 @@ impl HostName {
 
     fn from_authority(authority: &Authority) -> Option<Self> {
         let name = authority.host();
-        // RFC 9110 section 4.2.4: no user information; a Host is a name and a port, no more.
-        if name.is_empty() || !name.bytes().all(is_host_byte) || authority.as_str().contains('@') {
+        if name.is_empty() || !name.bytes().all(is_host_byte) {
             return None;
         }
+        // RFC 9110 section 4.2.4: no user information; a Host is a name and a port, no more.
         let port = match authority.as_str().strip_prefix(name)? {
             "" => None,
             rest => Some(rest.strip_prefix(':')?.parse().ok()?),
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn what_is_no_host_is_refused() {
         for bad in [
-            "", "user@a", "a/b", "a b", "a:b", "a:70000", "a:1:2", "http://a", "[::1", "a:", "*.a",
+            "", "user@a", "a@a", "a:1@a", "@a", "a/b", "a b", "a:b", "a:70000", "a:1:2",
+            "http://a", "[::1", "a:", "*.a",
         ] {
             assert_eq!(HostName::parse(bad), None, "{bad}");
         }

@@ -59,3 +59,46 @@ fn reader(
 /// Twice what a body may have by default: who sends somewhat too much has sent all of it before the answer.
 const REST_BYTES: usize = 2 << 20;
 const REST_TIME: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::response::IntoResponse;
+    use bytes::Bytes;
+    use http::StatusCode;
+
+    use super::*;
+
+    /// How much is read of a body that nobody wanted, of many times the bound.
+    async fn read_of(status: StatusCode) -> usize {
+        const CHUNK: Bytes = Bytes::from_static(&[0; 65536]);
+        let read = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&read);
+        let body = stream::repeat_with(move || {
+            counted.fetch_add(CHUNK.len(), Ordering::Relaxed);
+            Ok::<_, std::io::Error>(CHUNK)
+        });
+        let request = Request::new(Body::from_stream(body.take(10 * REST_BYTES / CHUNK.len())));
+        let response = read_away(request, |_| async move { status.into_response() }).await;
+        assert_eq!(response.status(), status);
+        read.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn behind_a_refusal_a_bounded_rest_is_read_and_behind_an_answer_nothing() {
+        let read = read_of(StatusCode::FORBIDDEN).await;
+        assert!((REST_BYTES..2 * REST_BYTES).contains(&read), "{read}");
+        assert_eq!(read_of(StatusCode::OK).await, 0);
+    }
+
+    /// Goal: who sends nothing more gets the answer. Method: the clock is moved.
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_that_does_not_come_is_waited_for_up_to_a_bound() {
+        let body = stream::pending::<Result<Bytes, std::io::Error>>();
+        let request = Request::new(Body::from_stream(body));
+        let refuse = |_| async { StatusCode::FORBIDDEN.into_response() };
+        let answer = timeout(2 * REST_TIME, read_away(request, refuse)).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::FORBIDDEN);
+    }
+}

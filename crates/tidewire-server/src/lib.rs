@@ -291,3 +291,33 @@ impl Drop for CutOnDrop {
 const LAST_WORDS: Duration = Duration::from_millis(200);
 /// How long the admin port goes on after the drain, for an answer in flight.
 const ADMIN_GRACE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::Request;
+    use tidewire_bus::{BusConfig, MemoryConfig, MemoryEngine, Retention, RetentionTable};
+
+    use super::*;
+    use crate::auth::Shown;
+
+    #[tokio::test]
+    async fn one_address_that_others_reach_takes_from_everybody_what_loopback_gives() {
+        for (second, may_do_all) in [("127.0.0.1:0", true), ("0.0.0.0:0", false)] {
+            let public = ["127.0.0.1:0", second].map(|at| TcpListener::bind(at).unwrap());
+            let listeners = Listeners {
+                public: public.into(),
+                admin: None,
+                redirect: None,
+            };
+            let retention = RetentionTable::new(Vec::new(), Retention::default());
+            let engine = MemoryEngine::new(MemoryConfig::default(), retention);
+            let bus = Bus::start(Arc::new(engine), BusConfig::default());
+            let server = Server::new(&ServerConfig::new(Tls::None), bus, listeners).unwrap();
+            let nobody = Request::new(());
+            let anonymous = server.gateway.auth.identify(Shown::of(&nobody)).unwrap();
+            assert_eq!(anonymous.may_anything(), may_do_all, "{second}");
+        }
+    }
+}

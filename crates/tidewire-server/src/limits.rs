@@ -228,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn a_size_out_of_its_bounds_is_refused_with_its_key() {
+        for size in [ByteSize::b(1023), ByteSize::mib(65)] {
+            let limits = LimitsConfig {
+                batch_max_bytes: size,
+                ..LimitsConfig::default()
+            };
+            let error = limits.check().unwrap_err().to_string();
+            assert!(error.contains("limits.batch_max_bytes"), "{error}");
+        }
+    }
+
+    #[test]
     fn an_endless_heartbeat_is_refused() {
         let limits = LimitsConfig {
             heartbeat: Duration::from_secs(u64::MAX),

@@ -257,6 +257,8 @@ const PAGE: usize = 1000;
 
 #[cfg(test)]
 mod tests {
+    use std::{cell::Cell, task::Waker};
+
     use super::*;
     use crate::auth::{Identity, rights::Rights};
 
@@ -303,6 +305,18 @@ mod tests {
         assert_eq!(sessions.stop(CloseReason::Kicked, |_| true), 2);
         assert_eq!(waiting.await.unwrap(), CloseReason::Kicked);
         assert_eq!(early.ended().await, CloseReason::Kicked);
+    }
+
+    #[test]
+    fn a_signal_that_comes_while_a_session_begins_to_wait_is_not_missed() {
+        let entry = open(&Sessions::default());
+        let looks = Cell::new(0);
+        let comes_in_between = |_: &Entry| {
+            looks.set(looks.get() + 1);
+            (looks.get() > 1).then_some(())
+        };
+        let context = Context::from_waker(Waker::noop());
+        assert!(entry.look(&context, comes_in_between).is_ready());
     }
 
     #[tokio::test]

@@ -311,3 +311,6 @@ impl Drop for Seat {
         );
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

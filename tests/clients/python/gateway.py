@@ -116,6 +116,10 @@ class Gateway:
         self._signalled = True
         self._process.send_signal(number)
 
+    def pid(self) -> int:
+        """The process, for who looks at it or gets in its way."""
+        return self._process.pid
+
     def wait(self) -> int:
         """Waits for the end of the process and returns its exit code."""
         if self._publisher is not None:

@@ -6,8 +6,10 @@ Source: RFC 7517; hazards: requests that the gateway makes.
 """
 
 import json
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm, RSAAlgorithm
 
@@ -23,9 +25,9 @@ def public_jwk(algorithm: str, kid: str) -> dict:
 
 
 class KeyServer:
-    """One address with a set of keys behind it."""
+    """One address with a set of keys behind it; with a certificate and its key it speaks TLS."""
 
-    def __init__(self, **kids: str):
+    def __init__(self, certificate: tuple[Path, Path] | None = None, /, **kids: str):
         self._lock = threading.Condition()
         self._asked = 0
         self._held = False
@@ -45,6 +47,11 @@ class KeyServer:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}/keys"
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = f"https://localhost:{self._server.server_port}/keys"
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
     def keys(self, **kids: str) -> None:

@@ -60,6 +60,13 @@ def test_a_rate_counts_for_the_client_that_a_trusted_proxy_names(forwarding, top
         assert statuses(proxy, topic, iter(["192.0.2.2"]), 1) == [201]
 
 
+def test_a_rate_counts_for_the_network_of_an_ipv6_client(forwarding, topic):
+    with client(forwarding, PROXY) as proxy:
+        one_network = (f"2001:db8:0:7::{number:x}" for number in range(256))
+        assert 429 in statuses(proxy, topic, one_network, 30)
+        assert statuses(proxy, topic, iter(["2001:db8:0:8::1"]), 1) == [201]
+
+
 def test_a_forged_address_changes_nothing(forwarding, topic):
     with client(forwarding, STRANGER) as stranger:
         forged = (f"192.0.2.{number}" for number in range(10, 256))

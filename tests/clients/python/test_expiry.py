@@ -6,6 +6,7 @@ Source: protocol section 7; hazards: expiry ignored.
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ publish = ["orders.>", "stock.>"]
 [auth.jwt]
 hs256_secret = "{SECRET}"
 leeway = "0s"
+[limits]
+heartbeat = "1h"
 """
 
 RIGHTS = {"subscribe": ["orders.>", "stock.>"]}
@@ -28,7 +31,7 @@ RIGHTS = {"subscribe": ["orders.>", "stock.>"]}
 
 @pytest.fixture(scope="module")
 def guarded(start_gateway) -> Gateway:
-    """No leeway, so that nothing is waited for twice."""
+    """No leeway, so that nothing is waited for twice; no heartbeat that would end a session late."""
     return start_gateway("memory", CONFIG)
 
 
@@ -131,7 +134,7 @@ def test_a_cursor_opens_no_topic_that_is_no_longer_granted(guarded):
 
 
 def test_an_auth_frame_is_not_waited_for_longer_than_its_time(start_gateway):
-    gateway = start_gateway("memory", CONFIG + '[limits]\nauth_timeout = "500ms"\n')
+    gateway = start_gateway("memory", CONFIG + 'auth_timeout = "500ms"\n')
     with open_websocket(gateway, "topic=orders.%3E") as socket:
         frames, code, _ = socket.end()
         assert code == 4001
@@ -196,3 +199,26 @@ def test_after_a_step_of_the_clock_beyond_the_end_nothing_is_delivered(moved, tr
                 set_clock(offset, 3600)
                 gateway.publish("orders.a", "too late")
                 assert held.result().status_code == 401
+
+
+def test_of_many_sessions_with_one_end_those_that_were_refreshed_live(moved):
+    gateway, offset = moved
+    set_clock(offset, 0)
+    headers = bearer(later(exp=int(time.time()) + 600))
+    refreshed = later(exp=int(time.time()) + 7200)
+    with ExitStack() as opened:
+        sockets = [
+            opened.enter_context(
+                open_websocket(gateway, "topic=orders.%3E", additional_headers=headers)
+            )
+            for _ in range(200)
+        ]
+        kept, ended = sockets[::2], sockets[1::2]
+        for socket in kept:
+            assert socket.ask({"op": "auth", "token": refreshed})["op"] == "ok"
+        set_clock(offset, 3600)
+        event = gateway.publish("orders.a", "for those who stay")
+        assert {socket.take()["id"] for socket in kept} == {event}
+        for socket in ended:
+            frames, code, _ = socket.end()
+            assert code == 4202 and [frame["op"] for frame in frames] == ["bye"]

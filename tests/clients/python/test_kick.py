@@ -146,6 +146,11 @@ def test_a_kick_that_does_not_fit_is_refused(guarded, body):
     assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
 
 
+def test_a_kick_that_is_larger_than_16_kib_is_refused(guarded):
+    answer = ask(guarded, "POST", "/admin/kick", json={"subject": "a" * 16 * 1024})
+    assert (answer.status_code, answer.json()["code"]) == (413, "too_large")
+
+
 CHANGES = [("POST", "/admin/kick"), ("DELETE", "/admin/revocations/0000000000000000")]
 
 
@@ -158,6 +163,9 @@ def test_a_change_that_a_foreign_page_could_send_is_refused(
     headers = {"Content-Type": content_type} if content_type else {}
     answer = ask(guarded, method, path, content=b'{"subject":"key:anna"}', headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (415, "unsupported_media_type")
+    headers = [("Content-Type", "application/json"), ("Content-Type", content_type or "text/plain")]
+    answer = ask(guarded, method, path, content=b'{"subject":"key:anna"}', headers=headers)
+    assert answer.status_code == 415
     headers = {"Content-Type": "application/json"}
     for foreign in [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Host": "evil.example"}]:
         answer = ask(

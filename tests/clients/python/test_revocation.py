@@ -5,8 +5,12 @@ Source: protocol, "The admin port"; hazards: its token does not come back where 
 
 import hashlib
 import json
+import os
+import shutil
 import signal
+import subprocess
 import time
+from contextlib import contextmanager
 
 import jwt
 import pytest
@@ -120,6 +124,33 @@ def test_a_revocation_survives_a_restart_until_it_is_taken_back(guarded, number)
     assert revocations(guarded) == [other]
 
 
+@contextmanager
+def failing(gateway: Gateway, when: str):
+    """Within it syncs of the gateway fail: with `1` the first of each thread, with `2+` the others."""
+    inject = f"inject=fsync,fdatasync:error=EIO:when={when}"
+    command = ["strace", "-f", "-o", os.devnull, "-e", "trace=fsync,fdatasync", "-e", inject]
+    if shutil.which("strace") is None:
+        pytest.skip("Debian's package strace is not installed")
+    command += ["-p", str(gateway.pid())]
+    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        if "attached" not in tracer.stderr.readline():
+            pytest.skip("strace cannot attach to a process here")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(timeout=DEADLINE_S)
+        tracer.stderr.close()
+
+
+@pytest.mark.parametrize("when", ["1", "2+"], ids=["the file's", "the folder's"])
+def test_a_revocation_whose_sync_fails_is_in_force_and_told_as_not_saved(guarded, when):
+    with failing(guarded, when):
+        answer = ask(guarded, "POST", "/admin/kick", json={"subject": "key:shop", "revoke": True})
+    assert answer.status_code == 503 and "could not be saved" in answer.json()["detail"]
+    assert is_refused(guarded, SHOP)
+
+
 def test_a_revocation_for_a_time_goes_away_by_itself(guarded):
     kick(guarded, subject="key:shop", revoke=True, for_="1s")
     with guarded.client(headers=bearer(SHOP), timeout=DEADLINE_S) as client:
@@ -223,3 +254,11 @@ def test_a_ticket_of_a_revoked_token_is_worth_nothing(guarded):
         ticket = client.post("/ticket", headers=bearer(good)).json()["ticket"]
         kick(guarded, token="t1", revoke=True)
         check(client.get("/poll", params={"topic": "a", "ticket": ticket}), "unauthorized")
+
+
+def test_a_cookie_of_a_revoked_token_is_worth_nothing(guarded):
+    headers = {"Cookie": f"__Host-tidewire={token('u1', jti='t1')}", "Origin": guarded.url}
+    with guarded.client(headers=headers) as client:
+        assert client.get("/poll", params={"topic": "a"}).status_code == 200
+        kick(guarded, token="t1", revoke=True)
+        check(client.get("/poll", params={"topic": "a"}), "unauthorized")

@@ -152,3 +152,23 @@ def test_without_any_key_a_token_is_told_to_come_again(start, server):
         assert answer.status_code == 200 and "event: bye" in answer.text
     server.release()
     until(lambda: shown(gateway, token("RS256", "one")) == 200)
+
+
+def test_keys_come_only_from_an_address_whose_certificate_the_system_trusts(
+    start_gateway, tmp_path_factory
+):
+    made = Gateway(tmp_path_factory.mktemp("certificate"), "memory").start()
+    made.stop()
+    server = KeyServer((made.ca, made.ca.with_name("key.pem")), one="RS256")
+    config = f"""
+    [auth.jwt]
+    jwks_url = "{server.url}"
+    jwks_pause = "100ms"
+    """
+    trusting = start_gateway("memory", config, environment={"SSL_CERT_FILE": str(made.ca)})
+    assert shown(trusting, token("RS256", "one")) == 200
+    assert server.asked == 1
+    gateway = start_gateway("memory", config)
+    assert shown(gateway, token("RS256", "one")) == 503
+    assert server.asked == 1
+    server.close()

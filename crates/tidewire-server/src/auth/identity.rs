@@ -253,6 +253,17 @@ mod tests {
     }
 
     #[test]
+    fn without_credentials_nobody_forgets_whatever_the_rights_say() {
+        let everything = Rights {
+            forget: vec![Pattern::parse(">").unwrap()],
+            ..Rights::default()
+        };
+        let topic = Topic::parse("a").unwrap();
+        assert!(Identity::of_key("shop", everything.clone()).may_forget(&topic));
+        assert!(!Identity::anonymous(everything).may_forget(&topic));
+    }
+
+    #[test]
     fn an_identity_is_as_large_as_a_pointer() {
         assert_eq!(size_of::<Identity>(), size_of::<usize>());
     }

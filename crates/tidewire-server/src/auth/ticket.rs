@@ -181,6 +181,15 @@ mod tests {
     }
 
     #[test]
+    fn of_a_ticket_only_the_digest_is_kept() {
+        let tickets = tickets(10, 10);
+        let ticket = tickets.give(&key("shop"), Instant::now()).unwrap();
+        let known: DigestBytes = Sha256::digest(&ticket).into();
+        assert!(tickets.lock().good.contains_key(&known));
+        assert!(!format!("{tickets:?}").contains(&ticket));
+    }
+
+    #[test]
     fn of_fifty_that_try_at_once_one_gets_it() {
         let (tickets, now) = (tickets(10, 10), Instant::now());
         let ticket = tickets.give(&key("shop"), now).unwrap();

@@ -137,6 +137,15 @@ mod tests {
     }
 
     #[test]
+    fn a_rest_saves_up_no_more_than_the_burst() {
+        let start = Instant::now();
+        let mut bucket = Bucket::new(10, start);
+        let later = start + Duration::from_secs(3600);
+        let taken = (0..100).filter(|_| bucket.take(10, later).is_ok()).count();
+        assert_eq!(taken, 10);
+    }
+
+    #[test]
     fn a_rate_of_n_admits_n_in_each_second_for_ten_seconds() {
         let start = Instant::now();
         let mut bucket = Bucket::new(100, start);

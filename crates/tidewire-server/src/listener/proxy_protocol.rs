@@ -97,7 +97,9 @@ const BINARY_BYTES: usize = 2048;
 
 #[cfg(test)]
 mod tests {
-    use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+    use std::time::Duration;
+
+    use tokio::{io::AsyncWriteExt as _, net::TcpListener, time::timeout};
 
     use super::*;
 
@@ -178,4 +180,23 @@ mod tests {
             assert!(heard(&header, header.len()).await.is_err(), "{header:?}");
         }
     }
+
+    #[tokio::test]
+    async fn nobody_waits_for_more_of_what_can_be_no_header_any_more() {
+        let huge = [&binary(0x21, 0x11, &[])[..14], &[0xff, 0xff]].concat();
+        let long = [&b"PROXY UNKNOWN "[..], &[b'x'; TEXT_BYTES - 14]].concat();
+        for header in [huge, long, b"GET / HTTP/1.1\r\n".to_vec()] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = listener.local_addr().unwrap();
+            let mut far = TcpStream::connect(address).await.unwrap();
+            let (mut near, _) = listener.accept().await.unwrap();
+            far.write_all(&header).await.unwrap();
+            // It stays open.
+            let read = timeout(DEADLINE, read(&mut near)).await;
+            assert!(read.expect("it was waited for").is_err(), "{header:?}");
+        }
+    }
+
+    /// Only catches a hang.
+    const DEADLINE: Duration = Duration::from_secs(20);
 }

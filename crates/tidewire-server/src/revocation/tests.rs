@@ -1,3 +1,5 @@
+mod opening;
+
 use std::fs;
 
 use tempfile::TempDir;
@@ -110,27 +112,47 @@ async fn they_are_there_again_after_a_restart() {
     };
     let revocations = open();
     let kept = revocations.add(subject("u1"), None, None).await.unwrap();
-    let token = revocations
+    let of_token = revocations
         .add(Revoked::Token("t1".into()), None, None)
         .await
         .unwrap();
     let back = revocations.add(subject("u2"), None, None).await.unwrap();
     revocations.take_back(&back.id).await.unwrap();
-    let mut again = open().all();
-    again.sort_by_key(|each| each.id != kept.id);
-    assert_eq!(again, [kept, token]);
+    let again = open();
+    assert!(again.refuse(&token("u1", None, None)));
+    let mut all = again.all();
+    all.sort_by_key(|each| each.id != kept.id);
+    assert_eq!(all, [kept, of_token]);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = TempDir::new().unwrap();
+    let config = RevocationsConfig::default();
+    let revocations = Revocations::open(&config, Some(folder.path().into())).unwrap();
+    revocations.add(subject("u1"), None, None).await.unwrap();
+    let file = fs::metadata(folder.path().join("revocations.json")).unwrap();
+    assert_eq!(file.permissions().mode() & 0o777, 0o600);
 }
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read_is_named_and_nothing_is_guessed() {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("revocations.json");
+    let told = || {
+        let opened = Revocations::open(&RevocationsConfig::default(), Some(folder.path().into()));
+        opened.unwrap_err().to_string()
+    };
     for text in ["", "[]", r#"{"version":2,"revocations":[]}"#] {
         fs::write(&path, text).unwrap();
-        let error = Revocations::open(&RevocationsConfig::default(), Some(folder.path().into()));
-        let told = error.unwrap_err().to_string();
-        assert!(told.contains("revocations.json"), "{told}");
+        assert!(told().contains("revocations.json"), "{}", told());
     }
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    assert!(told().contains("revocations.json"), "{}", told());
 }
 
 #[tokio::test]

@@ -204,6 +204,13 @@ mod tests {
     }
 
     #[test]
+    fn a_contact_is_a_mail_address() {
+        let mut config = config(&["gate.example.com"]);
+        config.contact.push("nobody".into());
+        assert!(config.check().is_err());
+    }
+
+    #[test]
     fn the_directory_is_asked_over_https_only() {
         let mut config = config(&["gate.example.com"]);
         config.directory_url = "http://localhost:14000/dir".into();

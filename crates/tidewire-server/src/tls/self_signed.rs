@@ -33,7 +33,7 @@ pub(super) fn keep(folder: &Path) -> Result<(PathBuf, PathBuf), TlsError> {
     if will_do(&cert, &key) {
         return Ok((cert, key));
     }
-    let (cert_pem, key_pem) = make()?;
+    let (cert_pem, key_pem) = make(SELF_SIGNED_DAYS)?;
     fs::create_dir_all(folder).map_err(|source| TlsError::File {
         path: folder.to_owned(),
         source,
@@ -83,7 +83,7 @@ fn accepted_at(cert: &CertificateDer<'_>, time: UnixTime) -> bool {
 }
 
 /// A new certificate and its key, both as PEM.
-fn make() -> Result<(String, String), TlsError> {
+fn make(good_for_days: u64) -> Result<(String, String), TlsError> {
     let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let names = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
     let mut params = CertificateParams::new(names)?;
@@ -97,7 +97,7 @@ fn make() -> Result<(String, String), TlsError> {
     let epoch = rcgen::date_time_ymd(1970, 1, 1);
     // A day back, for machines whose clocks are apart.
     params.not_before = epoch + today().saturating_sub(days(1));
-    params.not_after = epoch + today() + days(SELF_SIGNED_DAYS - 1);
+    params.not_after = epoch + today() + days(good_for_days - 1);
     let cert = params.self_signed(&key)?;
     Ok((cert.pem(), key.serialize_pem()))
 }
@@ -175,7 +175,11 @@ mod tests {
         assert!(accepted_at(&chain[0], at(SELF_SIGNED_DAYS - 2)));
         assert!(!accepted_at(&chain[0], at(SELF_SIGNED_DAYS)));
         assert!(will_do(&cert, &key));
-        write(&key, &make().unwrap().1, OWNER_ONLY).unwrap();
+        write(&key, &make(SELF_SIGNED_DAYS).unwrap().1, OWNER_ONLY).unwrap();
+        assert!(!will_do(&cert, &key));
+        let (old, of_old) = make(RENEW_DAYS).unwrap();
+        write(&cert, &old, FOR_ALL).unwrap();
+        write(&key, &of_old, OWNER_ONLY).unwrap();
         assert!(!will_do(&cert, &key));
     }
 }

@@ -374,6 +374,30 @@ async fn the_admin_port_answers_on_loopback_names_only() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_configured_opens_the_admin_port_too() {
+    let gateway = Gateway::with(|config| {
+        config.http.admin_hosts = vec!["ops.internal:9000".into(), "any.internal".into()];
+    });
+    let client = reqwest::Client::builder()
+        .tls_backend_preconfigured(gateway.tls(&[]))
+        .build()
+        .unwrap();
+    for (host, status) in [
+        ("ops.internal:9000", 200),
+        ("ops.internal:9001", 403),
+        ("ops.internal", 403),
+        ("any.internal", 200),
+        ("any.internal:9001", 200),
+        ("internal", 403),
+        ("x.any.internal", 403),
+    ] {
+        let health = format!("http://{}/healthz", gateway.admin);
+        let answer = sent(client.get(health).header("host", host)).await;
+        assert_eq!(answer.status(), status, "{host}");
+    }
+}
+
+#[tokio::test]
 async fn the_openapi_document_names_paths_that_exist_and_every_code() {
     let gateway = Gateway::start();
     let document = json(sent(gateway.get("/openapi.json")).await).await;

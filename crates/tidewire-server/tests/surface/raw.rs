@@ -1,6 +1,6 @@
 //! Hand-made bytes: what client libraries refuse to send, and connections that are held open by silence.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -130,7 +130,7 @@ async fn a_header_without_end_is_refused() {
 }
 
 #[tokio::test]
-async fn one_connection_too_many_is_told_so_and_many_are_closed() {
+async fn one_connection_too_many_is_told_so() {
     let gateway = Gateway::with(|config| config.limits.connections_per_address = 1);
     let _first = gateway.connect(b"http/1.1").await;
     let request = "GET /topics/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
@@ -140,4 +140,37 @@ async fn one_connection_too_many_is_told_so_and_many_are_closed() {
         answer.to_ascii_lowercase().contains("retry-after: "),
         "{answer}"
     );
+}
+
+/// Goal: over the caps a connection is closed at once. Method: the deadlines are far away, and only the cap can close one that
+/// is silent.
+async fn so_many_are_held_and_the_next_is_closed(address: SocketAddr, held: usize) {
+    let mut silent = Vec::new();
+    for _ in 0..held {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    // They are counted in the order in which they came.
+    let mut next = TcpStream::connect(address).await.unwrap();
+    rest(&mut next).await;
+}
+
+fn patient() -> Gateway {
+    Gateway::with(|config| {
+        config.limits.connections_per_address = 1;
+        config.limits.handshake_timeout = Duration::from_secs(3600);
+        config.limits.header_timeout = Duration::from_secs(3600);
+    })
+}
+
+#[tokio::test]
+async fn far_too_many_connections_are_closed_before_any_work_is_done() {
+    let gateway = patient();
+    // One that is let in, and sixteen that would be told that they are too many.
+    so_many_are_held_and_the_next_is_closed(gateway.address, 17).await;
+}
+
+#[tokio::test]
+async fn the_admin_port_takes_no_more_than_64_connections() {
+    let gateway = patient();
+    so_many_are_held_and_the_next_is_closed(gateway.admin, 64).await;
 }

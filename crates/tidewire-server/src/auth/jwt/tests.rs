@@ -2,8 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
+};
 use jsonwebtoken::{EncodingKey, Header, encode};
+use rustls::pki_types::{SubjectPublicKeyInfoDer, pem::PemObject};
 use serde_json::{Value, json};
 use tidewire_protocol::Pattern;
 
@@ -184,6 +188,26 @@ fn a_changed_token_is_refused() {
     ] {
         assert!(judged(&config(), &bad).is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_token_that_is_too_long_is_refused_however_good_it_is() {
+    let long = signed(&with("more", json!("a".repeat(TOKEN_MAX_BYTES))));
+    assert_eq!(judged(&config(), &long).unwrap_err(), TokenError::TooLong);
+}
+
+#[test]
+fn a_public_key_that_is_damaged_is_refused_at_the_start() {
+    let pem = include_bytes!("tests/rsa.pem");
+    let mut der = SubjectPublicKeyInfoDer::from_pem_slice(pem)
+        .unwrap()
+        .to_vec();
+    // Where the key itself begins: no sequence any more.
+    assert_eq!(der[24], 0x30);
+    der[24] = 0x31;
+    let text = STANDARD.encode(der);
+    let bad = format!("-----BEGIN PUBLIC KEY-----\n{text}\n-----END PUBLIC KEY-----\n");
+    assert!(key::from_pem(bad.as_bytes()).is_none());
 }
 
 #[test]

@@ -220,6 +220,7 @@ impl Connection {
 
     /// Asks the user's backend about somebody who has just shown who he is, where a hook is configured. The headers of the
     /// request are long gone.
+    /// That he has been revoked meanwhile, the seat finds out when it hears of him.
     async fn ask_connect(&mut self, identity: Identity) -> Result<Identity, Refusal> {
         let Some(hooks) = &self.gateway.hooks else {
             return Ok(identity);
@@ -229,9 +230,7 @@ impl Connection {
             None => self.session.patterns(),
         };
         let client = self.client(&identity);
-        let identity = Box::pin(hooks.connect(client, &HeaderMap::new(), &topics)).await?;
-        self.gateway.auth.require_good(&identity)?;
-        Ok(identity)
+        Box::pin(hooks.connect(client, &HeaderMap::new(), &topics)).await
     }
 
     /// Asks it about topics that the rights cover.

@@ -63,7 +63,7 @@ fn ok(body: &str) -> String {
 fn set(kids: &[&str]) -> String {
     let keys: Vec<_> = kids
         .iter()
-        .map(|kid| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}))
+        .map(|kid| serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": X}))
         .chain([serde_json::json!({"kty": "new", "kid": "other"})])
         .collect();
     serde_json::json!({ "keys": keys }).to_string()
@@ -112,18 +112,52 @@ async fn the_keys_of_a_set_are_known_by_their_names() {
 }
 
 #[tokio::test]
+async fn a_key_that_is_for_something_else_is_not_used() {
+    let key = |kid: &str, more: serde_json::Value| {
+        let mut key = serde_json::json!({"kty": "OKP", "crv": "Ed25519", "kid": kid, "x": X});
+        key.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        key
+    };
+    let keys = [
+        key(
+            "fits",
+            serde_json::json!({"use": "sig", "key_ops": ["verify"], "alg": "EdDSA"}),
+        ),
+        key("use", serde_json::json!({"use": "enc"})),
+        key("ops", serde_json::json!({"key_ops": ["sign"]})),
+        key("alg", serde_json::json!({"alg": "ES256"})),
+    ];
+    let set = serde_json::json!({ "keys": keys }).to_string();
+    let (stub, _server) = Stub::serve(ok(&set)).await;
+    let jwks = jwks(&stub.url);
+    assert!(jwks.fetch().await);
+    for (kid, is_used) in [
+        ("fits", true),
+        ("use", false),
+        ("ops", false),
+        ("alg", false),
+    ] {
+        assert_eq!(has(&jwks, kid), is_used, "{kid}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_no_set_leaves_the_old_keys_as_they_are() {
     let (stub, _server) = Stub::serve(ok(&set(&["a"]))).await;
     let jwks = jwks(&stub.url);
     assert!(jwks.fetch().await);
-    let huge = format!("{{\"keys\":[],\"more\":\"{}\"}}", "x".repeat(8192));
+    // Good ones, but for what is around them.
+    let huge = format!("{}{}", set(&["b"]), " ".repeat(8192));
+    let failed = ok(&set(&["b"])).replace("200 OK", "500 Oh");
     for bad in [
         ok(&huge),
         ok("{\"keys\":[]}"),
         ok("nonsense"),
         ok(r#"{"keys":[{"kty":"oct","kid":"s","k":"c2VjcmV0"}]}"#),
         "HTTP/1.1 302 Found\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n".into(),
-        "HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n".into(),
+        failed,
         "HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n{".into(),
         String::new(),
     ] {
@@ -154,6 +188,22 @@ async fn an_unknown_name_brings_one_fetch_for_all_who_wait() {
     futures_util::future::join_all(wanted.iter().map(|one| jwks.wait_for(one))).await;
     assert!(has(&jwks, "b"));
     assert_eq!(stub.asked(), asked + 1);
+    // Nobody has asked for more than that one.
+    while jwks.lock().phase != Phase::Ready {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(stub.asked(), asked + 1);
+}
+
+#[tokio::test]
+async fn a_fetch_without_an_answer_ends_and_nobody_waits_longer_for_it() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let jwks = jwks(&format!("http://{}/keys", silent.local_addr().unwrap()));
+    let fetched = timeout(DEADLINE, jwks.fetch()).await;
+    assert!(!fetched.expect("it ended"));
+    jwks.lock().phase = Phase::Fetching;
+    let waited = timeout(DEADLINE, jwks.wait_for(&wanted("a"))).await;
+    waited.expect("nobody waits for ever");
 }
 
 #[tokio::test]
@@ -172,3 +222,8 @@ fn wanted(kid: &str) -> WantedKey {
         kid: Some(kid.to_owned()),
     }
 }
+
+/// Only catches a hang.
+const DEADLINE: Duration = Duration::from_secs(20);
+/// A public key.
+const X: &str = "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo";
