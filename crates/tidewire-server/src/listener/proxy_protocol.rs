@@ -185,7 +185,7 @@ mod tests {
     async fn nobody_waits_for_more_of_what_can_be_no_header_any_more() {
         let huge = [&binary(0x21, 0x11, &[])[..14], &[0xff, 0xff]].concat();
         let long = [&b"PROXY UNKNOWN "[..], &[b'x'; TEXT_BYTES - 14]].concat();
-        for header in [huge, long, b"GET / HTTP/1.1\r\n".to_vec()] {
+        for header in [huge, long, b"GET /topics/a.b HTTP".to_vec()] {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap();
             let mut far = TcpStream::connect(address).await.unwrap();
