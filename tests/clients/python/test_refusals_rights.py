@@ -4,12 +4,14 @@ Source: protocol sections 5 to 7 and 10; hazards: no probing, no rights wider th
 """
 
 import hashlib
+import json
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from gateway import Gateway
 from json_websocket import open_websocket
+from raw_tls import exchange
 from refusal import Refusal, check, ids, post, send
 
 SHOP = "shop-key-0123456789"
@@ -233,6 +235,17 @@ def test_a_frame_without_the_right_is_an_error_and_the_connection_stays(guarded)
         assert socket.ask({"op": "ping", "ref": 2})["op"] == "pong"
 
 
+@pytest.mark.parametrize(("path", "key"), [("/topics/stock.a", SHOP), ("/publish", READER)])
+def test_without_the_right_no_body_is_waited_for(guarded, path, key):
+    # Of the body not a byte comes.
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {guarded.listen}\r\nAuthorization: Bearer {key}\r\n"
+        "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
+    answer = exchange(guarded, head.encode())
+    assert (answer.status, json.loads(answer.body)["code"]) == (403, "forbidden")
+
+
 def test_a_frame_without_credentials_and_right_is_unauthorized(guarded):
     with open_websocket(guarded, "topic=public.a") as socket:
         error = socket.ask({"op": "subscribe", "ref": 1, "topics": ["orders.a"]})
@@ -245,6 +258,17 @@ def test_an_auth_frame_gives_the_rights_of_the_key(guarded):
         assert socket.ask({"op": "auth", "ref": 1, "token": SHOP})["op"] == "ok"
         assert socket.ask({"op": "subscribe", "ref": 2, "topics": ["orders.*"]})["op"] == "ok"
         assert socket.ask({"op": "publish", "ref": 3, "topic": "orders.a", "data": 1})["op"] == "ok"
+
+
+def test_topics_that_waited_for_an_auth_frame_need_the_right_too(guarded):
+    with open_websocket(guarded, "topic=orders.a.b") as socket:
+        assert socket.ask({"op": "auth", "ref": 1, "token": SHOP})["op"] == "ok"
+        error = socket.take()
+        assert (error["op"], error["code"]) == ("error", "forbidden")
+        published = {"op": "publish", "ref": 2, "topic": "orders.a.b", "data": 1}
+        assert socket.ask(published)["op"] == "ok"
+        assert socket.ask({"op": "ping", "ref": 3})["op"] == "pong"
+        assert socket.events == []
 
 
 def test_an_auth_frame_with_an_unknown_key_is_unauthorized(guarded):
