@@ -9,6 +9,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from blocking_websocket import BlockingWebSocket
 from gateway import Gateway
 from json_websocket import open_websocket
+from raw_tls import exchange, open_tls
 from refusal import check
 
 
@@ -85,6 +86,16 @@ def test_a_poll_above_the_limit_is_refused_with_a_pause(three_seats, topic):
             answer = client.get("/poll", params={"topic": topic, "after": "start"})
             assert answer.status_code in (429, 503)
             check(answer, "rate_limited" if answer.status_code == 429 else "unavailable")
+
+
+@pytest.mark.parametrize("start", ["", "&after=start"], ids=["the first poll", "a later poll"])
+def test_a_poll_on_one_connection_too_many_is_refused_and_closed(three_seats, topic, start):
+    with open_tls(three_seats), open_tls(three_seats), open_tls(three_seats):
+        target = f"/poll?topic={topic}{start}"
+        request = f"GET {target} HTTP/1.1\r\nHost: {three_seats.listen}\r\n\r\n"
+        answer = exchange(three_seats, request.encode())
+        assert (answer.status, answer.closed) == (503, True)
+        assert "retry-after" in answer.headers
 
 
 def test_an_event_source_above_the_limit_never_sees_an_error_status(three_seats, topic):

@@ -103,6 +103,9 @@ fn hold(
     method: &Method,
     opening: Opening,
 ) -> Result<Held, Box<Response>> {
+    if peer.over_capacity {
+        return Err(refuse(Refusal::over_capacity()));
+    }
     let start = opening.start();
     if start == StartAt::Now {
         // There is nothing to wait for: whoever begins needs the cursor first.
