@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch, open } from "./browser.ts";
 import { Site } from "./elsewhere.ts";
 import { Gateway } from "./gateway.ts";
+import { until } from "./lab-page.ts";
 import { missing } from "./tools.ts";
 
 describe.skipIf(missing !== undefined)("a page of another origin", () => {
@@ -124,8 +125,8 @@ describe.skipIf(missing !== undefined)("a page of another origin", () => {
       }
     }, gateway.base);
     expect(["nothing", "SecurityError"]).toContain(shown);
-    // What it shows is Chromium's own page that says so.
-    expect(page.frames().at(-1)?.url()).toMatch(/^chrome-error:/);
+    // What it shows is Chromium's own page that says so; its address is told a moment after it was loaded.
+    await until(async () => expect(page.frames().at(-1)?.url()).toMatch(/^chrome-error:/));
   });
 
   it("reads the cursor of a poll and the pause of a 429, if it is listed", async () => {
