@@ -1,7 +1,7 @@
 """nginx and haproxy in front of a gateway, as their users set them up.
 
 Shape: `Proxy(name, gateway, folder)` is a context; `exchange` sends bytes on a connection of its own and gives all that
-came back. Both take plain HTTP on a socket in the folder, speak TLS to the gateway and keep connections to it, which many
+came back, `client` is an httpx client. Both take plain HTTP on a socket in the folder, speak TLS to the gateway and keep connections to it, which many
 clients share. Both refuse `/topics/hidden…`: what arrives there came past them.
 Bound: every wait ends after `DEADLINE_S`.
 Failure: a proxy that is not installed is a skipped test; where `CI` is set, an error.
@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import httpx
 import pytest
 
 from gateway import DEADLINE_S, Gateway
@@ -68,21 +69,31 @@ backend gateways
 
 CONFIGS = {"nginx": NGINX, "haproxy": HAPROXY}
 
+# It compresses what the gateway did not, and takes the cursor out of the header.
+REWRITING_NGINX = NGINX.replace(
+    "access_log off;",
+    "access_log off; gzip on; gzip_types application/json; gzip_min_length 1; gzip_proxied any;",
+).replace(
+    "proxy_http_version 1.1;",
+    "proxy_http_version 1.1; proxy_hide_header ETag; proxy_hide_header Tidewire-Cursor;",
+)
+
 
 class Proxy:
     """One proxy process in front of one gateway."""
 
-    def __init__(self, name: str, gateway: Gateway, folder: Path):
+    def __init__(self, name: str, gateway: Gateway, folder: Path, config: str | None = None):
         path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
         binary = shutil.which(name, path=path)
         if binary is None:
             assert "CI" not in os.environ, f"{name} is not installed"
             pytest.skip(f"{name} is not installed")
         self._socket = folder / "socket"
-        config = folder / "proxy.conf"
-        text = CONFIGS[name].format(folder=folder, socket=self._socket, listen=gateway.listen)
-        config.write_text(text)
-        command = [binary, "-c" if name == "nginx" else "-f", str(config)]
+        self._host = gateway.listen
+        file = folder / "proxy.conf"
+        text = config or CONFIGS[name]
+        file.write_text(text.format(folder=folder, socket=self._socket, listen=gateway.listen))
+        command = [binary, "-c" if name == "nginx" else "-f", str(file)]
         self._said = (folder / "said.txt").open("wb")
         self._process = subprocess.Popen(command, stdout=self._said, stderr=self._said)
 
@@ -110,6 +121,11 @@ class Proxy:
                 while data := connection.recv(65536):
                     received += data
             return received
+
+    def client(self) -> httpx.Client:
+        """A client that has no other way than through the proxy."""
+        way = httpx.HTTPTransport(uds=str(self._socket))
+        return httpx.Client(base_url=f"http://{self._host}", transport=way, timeout=DEADLINE_S)
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -99,6 +99,10 @@ class RawWebSocket:
         """Sends bytes as they are."""
         self._socket.sendall(data)
 
+    def cut(self) -> None:
+        """Drops the TCP connection without a word."""
+        self._socket.close()
+
     def end(self) -> tuple[list[str], int]:
         """Reads to the Close frame: the text before it and its code."""
         texts: list[str] = []

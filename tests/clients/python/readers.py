@@ -2,7 +2,8 @@
 
 Shape: `READERS[name](gateway, topics, after)`; then `next()` gives event after event, `cursor` is the
 place after the last one that was given (before the first: what the transport said on opening).
-`gaps` keeps every gap that was told. `cut()` drops the connection without a word.
+`gaps` keeps every gap that was told, `heartbeats` every cursor that came without an event (an empty poll too), behind the
+place where the reader was then. `cut()` drops the connection without a word. Keyword arguments are further parameters of the query.
 Bound: every wait ends after `DEADLINE_S`.
 Source: protocol section 3, "One cursor, every transport".
 """
@@ -38,6 +39,7 @@ class Reader:
         self.cursor: str | None = None
         self.resumed: bool | None = None
         self.gaps: list[dict] = []
+        self.heartbeats: list[tuple[str, str]] = []
 
     def next(self) -> dict:
         """The next event; control messages on the way are noted."""
@@ -53,6 +55,9 @@ class Reader:
         self.gaps.append(gap)
         self.cursor = gap["cursor"]
 
+    def _heartbeat(self, cursor: str) -> None:
+        self.heartbeats.append((self.cursor, cursor))
+
     def _next_event(self) -> dict:
         raise NotImplementedError
 
@@ -63,9 +68,9 @@ class Reader:
 class WebSocketReader(Reader):
     """Python `websockets`, HTTP/1.1 Upgrade."""
 
-    def __init__(self, gateway: Gateway, topics: list[str], after: str | None):
+    def __init__(self, gateway: Gateway, topics: list[str], after: str | None, **more):
         super().__init__()
-        self._open(gateway, f"/ws?{query(topics, after)}")
+        self._open(gateway, f"/ws?{query(topics, after, **more)}")
         hello = json.loads(self._recv())
         assert hello["op"] == "hello", hello
         self._hello(hello)
@@ -85,6 +90,7 @@ class WebSocketReader(Reader):
                 self._gap(message)
             else:
                 assert message["op"] == "hb", message
+                self._heartbeat(message["cursor"])
 
     def cut(self) -> None:
         self._connection.cut()
@@ -103,9 +109,9 @@ class EventStreamReader(Reader):
 
     http2 = False
 
-    def __init__(self, gateway: Gateway, topics: list[str], after: str | None):
+    def __init__(self, gateway: Gateway, topics: list[str], after: str | None, **more):
         super().__init__()
-        self._blocks = self._open(gateway, f"/sse?{query(topics, after)}")
+        self._blocks = self._open(gateway, f"/sse?{query(topics, after, **more)}")
         hello = next(self._blocks)
         assert hello.event == "hello", hello
         self._hello(json.loads(hello.data))
@@ -127,6 +133,7 @@ class EventStreamReader(Reader):
                 self._gap(json.loads(block.data))
             else:
                 assert block.event == "hb", block
+                self._heartbeat(json.loads(block.data)["cursor"])
         raise EOFError("the stream ended")
 
     def cut(self) -> None:
@@ -179,25 +186,30 @@ class Http2CurlReader(CurlReader):
 class PollReader(Reader):
     """A loop of long-polls with `httpx`."""
 
-    def __init__(self, gateway: Gateway, topics: list[str], after: str | None):
+    def __init__(self, gateway: Gateway, topics: list[str], after: str | None, **more):
         super().__init__()
         self._client = gateway.client()
         self._topics = topics
+        self._more = {"limit": 1000} | more
         self._events: deque[dict] = deque()
         self._answered = self.cursor = after
         if after is None:
             self._ask()
 
     def _ask(self) -> None:
-        path = f"/poll?{query(self._topics, self._answered, limit=1000)}"
+        path = f"/poll?{query(self._topics, self._answered, **self._more)}"
         answer = self._client.get(path)
         assert answer.status_code == 200, answer.text
+        # It stands in place of a cursor, and now there is one.
+        self._more.pop("last", None)
         answer = answer.json()
         self._answered = answer["cursor"]
         if "gap" in answer:
             self._gap(answer["gap"])
         self._events.extend(answer["events"])
         if not self._events:
+            if self.cursor is not None:
+                self._heartbeat(self._answered)
             self.cursor = self._answered
 
     def _next_event(self) -> dict:

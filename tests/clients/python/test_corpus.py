@@ -6,8 +6,6 @@ Bound: every answer comes before `DEADLINE_S`.
 Source: hazards part 1 rows 1, 5, 12, 15, 16, 18 and 20; field, section 4.
 """
 
-import time
-
 import pytest
 
 import corpus_http1
@@ -17,6 +15,7 @@ from gateway import DEADLINE_S, Gateway
 from hostile import VERSIONS, Hostile
 from raw_http2 import RawHttp2
 from raw_tls import exchange
+from waiting import at_rest
 
 MIB = 1 << 20
 STREAMS = corpus_http2.rows("")
@@ -106,13 +105,3 @@ def attack(gateway: Gateway) -> None:
     for _, sent, _ in FRAMES:
         for version in VERSIONS:
             frame_answer(gateway, version, sent)
-
-
-def at_rest(gateway: Gateway, wanted: int | None = None) -> tuple[int, int]:
-    """Open descriptors and resident memory, once no connection is left, and no more descriptors than wanted."""
-    ends = time.monotonic() + DEADLINE_S
-    while time.monotonic() < ends:
-        if gateway.sockets() == 0 and (wanted is None or gateway.descriptors() <= wanted):
-            break
-        time.sleep(0.05)
-    return gateway.descriptors(), gateway.resident_bytes()

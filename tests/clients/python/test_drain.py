@@ -7,12 +7,16 @@ import json
 import signal
 import threading
 import time
+from contextlib import ExitStack, suppress
 
 import pytest
 from httpx_sse import EventSource
+from wsproto.events import CloseConnection
 
 from gateway import DEADLINE_S, Gateway
 from json_websocket import open_websocket
+from raw_tls import RawWebSocket, open_tls
+from waiting import until
 
 
 @pytest.fixture
@@ -60,6 +64,48 @@ def test_a_held_poll_answers_with_its_cursor(leaving, topic, http2):
         held.join(timeout=30)
     assert answers and answers[0].status_code == 200
     assert answers[0].json() == {"cursor": cursor, "events": [], "more": False}
+    assert leaving.wait() == 0
+
+
+def test_those_that_are_sent_away_are_spread_over_time(leaving, topic):
+    with ExitStack() as opened:
+        sockets = [opened.enter_context(open_websocket(leaving, f"topic={topic}")) for _ in range(30)]
+        leaving.signal(signal.SIGTERM)
+        pauses = [socket.end()[0][-1]["retry_ms"] for socket in sockets]
+    # Each is one of thousands: that ten of thirty are the same never happens.
+    assert len(set(pauses)) > 20, pauses
+    assert leaving.wait() == 0
+
+
+@pytest.mark.parametrize("sent", ["the request line", "all but the last byte"])
+def test_an_event_source_that_asks_during_a_drain_never_sees_an_error_status(leaving, topic, sent):
+    request = f"GET /sse?topic={topic} HTTP/1.1\r\nHost: {leaving.listen}\r\nAccept: text/event-stream\r\n\r\n"
+    at = {"the request line": request.index("\n") + 1, "all but the last byte": len(request) - 1}
+    with ExitStack() as opened:
+        # As long as it says nothing to the Close frame, the drain goes on.
+        lingering = RawWebSocket(leaving, f"/ws?topic={topic}")
+        opened.callback(lingering.cut)
+        asking = [opened.enter_context(open_tls(leaving)) for _ in range(5)]
+        for tls in asking:
+            tls.sendall(request[: at[sent]].encode())
+        until(lambda: leaving.sockets() >= 1 + len(asking))
+        leaving.signal(signal.SIGTERM)
+        while not isinstance(lingering.take(), CloseConnection):
+            pass
+        answers = []
+        for tls in asking:
+            received = b""
+            with suppress(OSError):
+                tls.sendall(request[at[sent] :].encode())
+                while data := tls.recv(65536):
+                    received += data
+            answers.append(received)
+    # Nothing at all would be a connection that was lost: an EventSource comes back after it.
+    answered = [each for each in answers if each]
+    assert answered, "all of them were lost"
+    for each in answered:
+        assert each.startswith(b"HTTP/1.1 200 "), each
+        assert b"event: bye" in each and b'"code":4203' in each, each
     assert leaving.wait() == 0
 
 

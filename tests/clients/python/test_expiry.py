@@ -7,11 +7,11 @@ import json
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from httpx_sse import EventSource
 
+from clock import movable_clock, set_clock
 from gateway import Gateway
 from json_websocket import open_websocket
 from tokens import SECRET, bearer, signed
@@ -147,26 +147,9 @@ def test_an_auth_frame_is_not_waited_for_longer_than_its_time(start_gateway):
 
 @pytest.fixture(scope="module")
 def moved(start_gateway, tmp_path_factory):
-    """A gateway whose wall clock is moved by what stands in a file; its monotonic clock goes on."""
-    found = list(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-    if not found:
-        pytest.skip("Debian's package faketime is not installed")
-    offset = tmp_path_factory.mktemp("clock") / "offset"
-    set_clock(offset, 0)
-    environment = {
-        "LD_PRELOAD": str(found[0]),
-        "FAKETIME_TIMESTAMP_FILE": str(offset),
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "FAKETIME_NO_CACHE": "1",
-    }
+    """A gateway whose wall clock is moved."""
+    offset, environment = movable_clock(tmp_path_factory.mktemp("clock"))
     return start_gateway("memory", CONFIG, environment=environment), offset
-
-
-def set_clock(offset: Path, seconds: int) -> None:
-    """Counts at once; the file is never seen half written."""
-    new = offset.with_suffix(".new")
-    new.write_text(f"{seconds:+}\n")
-    new.rename(offset)
 
 
 @pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])

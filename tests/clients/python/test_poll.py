@@ -89,13 +89,32 @@ def test_the_newest_events_come_first_with_last(http, gateway, topic):
     assert [event["id"] for event in answer["events"]] == ids[3:]
 
 
-@pytest.mark.parametrize("tag", ["{etag}", "W/{etag}", "*", '"', "garbage", '"a", {etag}'])
-def test_if_none_match_never_hides_an_event(http, gateway, topic, tag):
+TAGS = {
+    "its own": ['"{first}"'],
+    "its own, weak": ['W/"{first}"'],
+    "any": ["*"],
+    "a quote alone": ['"'],
+    "no tag": ["garbage"],
+    "a list": ['"a", "{first}"'],
+    "another server's": ['"zz9-10"'],
+    "empty": [""],
+    "beyond ASCII": ["\xe9"],
+    "8 KiB": ['"' + "x" * 8192 + '"'],
+    "repeated": ['"a"', '"{first}"'],
+    "repeated, the same": ['"{first}"', '"{first}"'],
+}
+
+
+@pytest.mark.parametrize("tags", TAGS.values(), ids=TAGS.keys())
+def test_if_none_match_never_hides_an_event(http, gateway, topic, tags):
     first = gateway.publish(topic, 1)
-    tag = tag.replace("{etag}", f'"{first}"')
-    answer = poll(http, topic, after="start", headers={"If-None-Match": tag})
+    headers = [(b"If-None-Match", tag.replace("{first}", first).encode("latin-1")) for tag in tags]
+    answer = poll(http, topic, after="start", headers=headers)
     assert [event["id"] for event in answer["events"]] == [first]
-    assert poll(http, topic, after=first, wait=0, headers={"If-None-Match": tag})["events"] == []
+    assert poll(http, topic, after=first, wait=0, headers=headers)["events"] == []
+    history = http.get(f"/topics/{topic}/events", headers=headers)
+    assert history.status_code == 200
+    assert [event["id"] for event in history.json()["events"]] == [first]
 
 
 def test_a_loop_of_polls_misses_nothing_and_repeats_nothing(http, gateway, topic):
@@ -116,6 +135,42 @@ def test_a_loop_of_polls_misses_nothing_and_repeats_nothing(http, gateway, topic
         cursor = answer["cursor"]
     publisher.join(timeout=30)
     assert received == ids
+
+
+@pytest.mark.parametrize("kept", ["few", "all"])
+def test_pollers_without_a_pause_get_everything_or_are_told(gateway_of_each_engine, topic, kept):
+    gateway = gateway_of_each_engine
+    topic = f"{kept}.{topic}"
+    begin = gateway.head()
+    ids: list[str] = []
+    answers: list[list[dict]] = [[], [], []]
+    is_over = threading.Event()
+
+    def ask(mine: list[dict]):
+        cursor = begin
+        with gateway.client() as client:
+            while not is_over.is_set() or cursor < ids[-1]:
+                mine.append(poll(client, topic, after=cursor, wait=0, limit=20) | {"asked": cursor})
+                cursor = mine[-1]["cursor"]
+
+    threads = [threading.Thread(target=ask, args=(mine,)) for mine in answers]
+    for thread in threads:
+        thread.start()
+    for _ in range(40):
+        ids += gateway.publish_all([{"topic": topic, "data": 1}] * 50)
+    is_over.set()
+    for thread in threads:
+        thread.join(timeout=60)
+    for mine in answers:
+        assert mine[-1]["cursor"] >= ids[-1], "a poller did not come to the end"
+        for answer in mine:
+            due = [each for each in ids if answer["asked"] < each <= answer["cursor"]]
+            received = [event["id"] for event in answer["events"]]
+            assert received == due or "gap" in answer and set(received) <= set(due)
+        received = [event["id"] for answer in mine for event in answer["events"]]
+        assert received == sorted(set(received))
+        if kept == "all":
+            assert received == ids and not [answer for answer in mine if "gap" in answer]
 
 
 def test_evicted_events_are_told_as_a_gap_beside_the_rest(http, gateway, topic):

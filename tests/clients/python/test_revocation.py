@@ -5,18 +5,15 @@ Source: protocol, "The admin port"; hazards: its token does not come back where 
 
 import hashlib
 import json
-import os
-import shutil
 import signal
-import subprocess
 import time
-from contextlib import contextmanager
 
 import jwt
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from admin import ask, kick, wait_for_sessions
+from faults import failing
 from gateway import DEADLINE_S, Gateway
 from json_websocket import open_websocket
 from open_sessions import SESSIONS, bearer
@@ -124,28 +121,9 @@ def test_a_revocation_survives_a_restart_until_it_is_taken_back(guarded, number)
     assert revocations(guarded) == [other]
 
 
-@contextmanager
-def failing(gateway: Gateway, when: str):
-    """Within it syncs of the gateway fail: with `1` the first of each thread, with `2+` the others."""
-    inject = f"inject=fsync,fdatasync:error=EIO:when={when}"
-    command = ["strace", "-f", "-o", os.devnull, "-e", "trace=fsync,fdatasync", "-e", inject]
-    if shutil.which("strace") is None:
-        pytest.skip("Debian's package strace is not installed")
-    command += ["-p", str(gateway.pid())]
-    tracer = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-    try:
-        if "attached" not in tracer.stderr.readline():
-            pytest.skip("strace cannot attach to a process here")
-        yield
-    finally:
-        tracer.terminate()
-        tracer.wait(timeout=DEADLINE_S)
-        tracer.stderr.close()
-
-
 @pytest.mark.parametrize("when", ["1", "2+"], ids=["the file's", "the folder's"])
 def test_a_revocation_whose_sync_fails_is_in_force_and_told_as_not_saved(guarded, when):
-    with failing(guarded, when):
+    with failing(guarded, "fsync,fdatasync", when):
         answer = ask(guarded, "POST", "/admin/kick", json={"subject": "key:shop", "revoke": True})
     assert answer.status_code == 503 and "could not be saved" in answer.json()["detail"]
     assert is_refused(guarded, SHOP)
