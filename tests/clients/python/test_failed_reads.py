@@ -78,9 +78,10 @@ def test_a_websocket_whose_read_fails_is_refused_before_the_101(stored):
         with open_websocket(gateway, f"topic=far.back&after={ids[0]}"):
             pass
     assert refused.value.response.status_code == STATUS_OF["unavailable"]
-    with open_websocket(gateway, f"topic=far.back&after={ids[0]}") as socket:
+    # Only the newest: a client that leaves with megabytes unread does not come to its Close frame.
+    with open_websocket(gateway, f"topic=far.back&after={ids[-4]}") as socket:
         assert socket.hello["resumed"] is True
-        assert [event["id"] for event in socket.take_events(3)] == ids[1:4]
+        assert [event["id"] for event in socket.take_events(3)] == ids[-3:]
 
 
 def test_a_subscribe_frame_whose_read_fails_is_not_answered_with_ok(stored):
@@ -90,5 +91,5 @@ def test_a_subscribe_frame_whose_read_fails_is_not_answered_with_ok(stored):
         with failing(gateway, "pread64"):
             answer = socket.ask(frame)
         assert (answer["op"], answer["code"]) == ("error", "unavailable")
-        assert socket.ask(frame)["resumed"] is True
-        assert [event["id"] for event in socket.take_events(3)] == ids[1:4]
+        assert socket.ask(frame | {"after": ids[-4]})["resumed"] is True
+        assert [event["id"] for event in socket.take_events(3)] == ids[-3:]
