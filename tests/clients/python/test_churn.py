@@ -5,15 +5,14 @@ Source: hazards of peers: a task or a buffer left behind by each connection; a p
 
 import socket
 import struct
-import threading
 from collections import deque
-from contextlib import contextmanager
 
 import pytest
 
 from conftest import ROOMY
 from gateway import Gateway
 from json_websocket import open_websocket
+from publishing import publishing
 from raw_tls import RawWebSocket, open_tls
 from readers import READERS
 from waiting import at_rest
@@ -124,22 +123,3 @@ def test_publishing_goes_on_beside_readers_that_stop_and_sessions_that_change(
     assert received == ids
     for each in stopped:
         each.cut()
-
-
-@contextmanager
-def publishing(gateway: Gateway, topic: str, count: int | None = None, data="tide"):
-    """Publishes in the background, so many events or until the end; gives the ids of what was acknowledged."""
-    ids: list[str] = []
-    stop = threading.Event()
-
-    def publish():
-        while not stop.is_set() and len(ids) != count:
-            ids.append(gateway.publish(topic, data))
-
-    publisher = threading.Thread(target=publish)
-    publisher.start()
-    try:
-        yield ids
-    finally:
-        stop.set()
-        publisher.join(timeout=60)

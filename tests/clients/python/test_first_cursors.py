@@ -6,12 +6,11 @@ Source: protocol section 3, "One cursor, every transport".
 """
 
 import random
-import threading
-from contextlib import contextmanager
 
 import pytest
 
 from gateway import Gateway
+from publishing import publishing
 from readers import READERS
 
 FAST = """
@@ -31,25 +30,14 @@ def fast(request, start_gateway) -> Gateway:
     return start_gateway(request.param, FAST)
 
 
-@contextmanager
-def publishing(gateway: Gateway, topic: str, rng: random.Random, others_max: int):
+def beside_noise(gateway: Gateway, topic: str, rng: random.Random, others_max: int):
     """Events of the topic, each after a random number of others; gives the ids of the former."""
-    ids: list[str] = []
-    stop = threading.Event()
 
-    def publish():
-        while not stop.is_set():
-            for _ in range(rng.randrange(others_max)):
-                gateway.publish(f"noise.{topic}", 0)
-            ids.append(gateway.publish(topic, len(ids)))
+    def noise():
+        for _ in range(rng.randrange(others_max)):
+            gateway.publish(f"noise.{topic}", 0)
 
-    publisher = threading.Thread(target=publish)
-    publisher.start()
-    try:
-        yield ids
-    finally:
-        stop.set()
-        publisher.join(timeout=60)
+    return publishing(gateway, topic, between=noise)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -57,7 +45,7 @@ def test_what_follows_the_first_cursor_is_delivered_from_its_first_event_on(
     fast, topic, rng, name
 ):
     opened = []
-    with publishing(fast, topic, rng, 3) as ids:
+    with beside_noise(fast, topic, rng, 3) as ids:
         for _ in range(OPENINGS):
             reader = READERS[name](fast, [topic], None)
             cursor = reader.cursor
@@ -70,7 +58,7 @@ def test_what_follows_the_first_cursor_is_delivered_from_its_first_event_on(
 def test_the_cursor_of_an_empty_poll_passes_no_event_that_is_still_to_come(fast, topic, rng):
     reader = READERS["httpx polls"](fast, [topic], fast.head(), wait=0)
     received: list[str] = []
-    with publishing(fast, topic, rng, 10) as ids:
+    with beside_noise(fast, topic, rng, 10) as ids:
         while len(reader.heartbeats) < EMPTY:
             received.append(reader.next()["id"])
     while len(received) < len(ids):
