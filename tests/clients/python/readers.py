@@ -2,8 +2,7 @@
 
 Shape: `READERS[name](gateway, topics, after)`; then `next()` gives event after event, `cursor` is the
 place after the last one that was given (before the first: what the transport said on opening).
-`gaps` keeps every gap that was told, `heartbeats` every cursor that came without an event (an empty poll too), behind the
-place where the reader was then. `cut()` drops the connection without a word. Keyword arguments are further parameters of the query.
+`gaps` keeps every gap that was told. `cut()` drops the connection without a word. Keyword arguments are further parameters of the query.
 Bound: every wait ends after `DEADLINE_S`.
 Source: protocol section 3, "One cursor, every transport".
 """
@@ -39,7 +38,6 @@ class Reader:
         self.cursor: str | None = None
         self.resumed: bool | None = None
         self.gaps: list[dict] = []
-        self.heartbeats: list[tuple[str, str]] = []
 
     def next(self) -> dict:
         """The next event; control messages on the way are noted."""
@@ -54,9 +52,6 @@ class Reader:
     def _gap(self, gap: dict) -> None:
         self.gaps.append(gap)
         self.cursor = gap["cursor"]
-
-    def _heartbeat(self, cursor: str) -> None:
-        self.heartbeats.append((self.cursor, cursor))
 
     def _next_event(self) -> dict:
         raise NotImplementedError
@@ -90,7 +85,6 @@ class WebSocketReader(Reader):
                 self._gap(message)
             else:
                 assert message["op"] == "hb", message
-                self._heartbeat(message["cursor"])
 
     def cut(self) -> None:
         self._connection.cut()
@@ -133,7 +127,6 @@ class EventStreamReader(Reader):
                 self._gap(json.loads(block.data))
             else:
                 assert block.event == "hb", block
-                self._heartbeat(json.loads(block.data)["cursor"])
         raise EOFError("the stream ended")
 
     def cut(self) -> None:
@@ -191,6 +184,8 @@ class PollReader(Reader):
         self._client = gateway.client()
         self._topics = topics
         self._more = {"limit": 1000} | more
+        # Where the reader was, and the cursor of the answer.
+        self.empty_answers: list[tuple[str, str]] = []
         self._events: deque[dict] = deque()
         self._answered = self.cursor = after
         if after is None:
@@ -209,7 +204,7 @@ class PollReader(Reader):
         self._events.extend(answer["events"])
         if not self._events:
             if self.cursor is not None:
-                self._heartbeat(self._answered)
+                self.empty_answers.append((self.cursor, self._answered))
             self.cursor = self._answered
 
     def _next_event(self) -> dict:

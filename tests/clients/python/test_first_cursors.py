@@ -59,18 +59,18 @@ def test_the_cursor_of_an_empty_poll_passes_no_event_that_is_still_to_come(fast,
     reader = READERS["httpx polls"](fast, [topic], fast.head(), wait=0)
     received: list[str] = []
     with beside_noise(fast, topic, rng, 10) as ids:
-        while len(reader.heartbeats) < EMPTY:
+        while len(reader.empty_answers) < EMPTY:
             received.append(reader.next()["id"])
     while len(received) < len(ids):
         received.append(reader.next()["id"])
     reader.cut()
     assert received == ids
-    check_passed(reader.heartbeats, ids)
+    check_passed(reader.empty_answers, ids)
 
 
-def check_passed(heartbeats: list[tuple[str, str]], ids: list[str]) -> None:
+def check_passed(empty_answers: list[tuple[str, str]], ids: list[str]) -> None:
     """Nothing lies between the event before an empty answer and its cursor, and some did move on."""
-    for before, cursor in heartbeats:
+    for before, cursor in empty_answers:
         passed = [each for each in ids if before < each <= cursor]
         assert not passed, f"{cursor} after {before}"
-    assert any(before < cursor for before, cursor in heartbeats), "no cursor ever moved"
+    assert any(before < cursor for before, cursor in empty_answers), "no cursor ever moved"
